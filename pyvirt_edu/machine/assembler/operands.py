@@ -1,0 +1,240 @@
+"""Operands: registers, memory, immediates and far pointers, read from the line.
+
+Memory operands also know how they are encoded: `Memory.encode` gives the ModRM byte, the SIB
+byte and the displacement (manual, volume 2, tables 2-1 to 2-3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import AssemblyError
+from .expressions import Parser, Value
+from .registers import REGISTERS, SEGMENTS, Register
+
+#: Words that give an operand's width.
+SIZES = {"byte": 8, "word": 16, "dword": 32, "fword": 48, "pword": 48, "qword": 64, "tword": 80, "tbyte": 80}
+
+#: ModRM.rm of each 16-bit base and index (table 2-1).
+_FORMS_16 = {
+    ("bx", "si"): 0, ("bx", "di"): 1, ("bp", "si"): 2, ("bp", "di"): 3,
+    ("si",): 4, ("di",): 5, ("bp",): 6, ("bx",): 7,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterOperand:
+    register: Register
+    column: int
+    size: int | None = None  #: explicit width, as in ``push dword eax``
+
+
+@dataclass(frozen=True, slots=True)
+class Immediate:
+    """A number: an immediate or the target of a jump, as the instruction decides."""
+
+    value: Value
+    column: int
+    size: int | None = None
+    strict: bool = False  #: the width is not to be shortened
+    distance: str = ""  #: "short" or "near" for jumps
+
+
+@dataclass(frozen=True, slots=True)
+class FarPointer:
+    selector: Value
+    offset: Value
+    column: int
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """``size [segment: base + index * scale + displacement]``."""
+
+    displacement: Value
+    column: int
+    address_size: int
+    base: Register | None = None
+    index: Register | None = None
+    scale: int = 1
+    segment: Register | None = None
+    size: int | None = None
+    displacement_size: int | None = None
+    far: bool = False
+
+    @property
+    def absolute(self) -> bool:
+        """Whether it is an address alone, without registers."""
+        return self.base is None and self.index is None
+
+    def check_displacement(self, size: int) -> None:
+        number = self.displacement.number
+        if self.displacement.known and not -(1 << size) <= number < 1 << size:
+            remedy = "use [dword ...] for a 32-bit address" if size == 16 else ""
+            raise AssemblyError(f"address {number:#x} does not fit in {size} bits", self.column, remedy)
+
+    def _displacement(self, needs_one: bool) -> tuple[int, bytes]:
+        """ModRM.mod and the displacement: none, one byte or full."""
+        full, value = self.address_size, self.displacement
+        number = (value.number + (1 << (full - 1))) % (1 << full) - (1 << (full - 1))  # as signed
+        fits = -128 <= number < 128
+        wanted = self.displacement_size
+        if wanted is None and value.plain and number == 0 and not needs_one:
+            return 0, b""
+        if wanted == 8 and value.known and not fits:
+            raise AssemblyError(f"displacement {number} does not fit in a byte", self.column)
+        if wanted == 8 or (wanted is None and value.plain and fits):
+            return 1, (number & 0xFF).to_bytes(1, "little")
+        return 2, (number % (1 << full)).to_bytes(full // 8, "little")
+
+    def encode(self, reg: int) -> bytes:
+        """ModRM, SIB and displacement, with `reg` in ModRM.reg."""
+        self.check_displacement(self.address_size)
+        reg <<= 3
+        full = (self.displacement.number % (1 << self.address_size)).to_bytes(self.address_size // 8, "little")
+        if self.address_size == 16:
+            names = tuple(register.name for register in (self.base, self.index) if register)
+            if not names:
+                return bytes([reg | 6]) + full  # rm 6 with mod 0: a bare address
+            rm = _FORMS_16[names]
+            mod, tail = self._displacement(needs_one=rm == 6)
+            return bytes([mod << 6 | reg | rm]) + tail
+        if self.absolute:
+            return bytes([reg | 5]) + full  # rm 5 with mod 0: a bare address
+        scale = {1: 0, 2: 1, 4: 2, 8: 3}[self.scale] << 6
+        if self.base is None:
+            assert self.index is not None
+            return bytes([reg | 4, scale | self.index.number << 3 | 5]) + full  # SIB base 5: none
+        mod, tail = self._displacement(needs_one=self.base.number == 5)
+        if self.index is None and self.base.number != 4:
+            return bytes([mod << 6 | reg | self.base.number]) + tail
+        index = 4 if self.index is None else self.index.number  # SIB index 4: none
+        return bytes([mod << 6 | reg | 4, scale | index << 3 | self.base.number]) + tail
+
+
+Operand = RegisterOperand | Immediate | FarPointer | Memory
+
+
+def parse_operands(parser: Parser, bits: int) -> list[Operand]:
+    """The operands up to the end of the line."""
+    operands: list[Operand] = []
+    while parser.token:
+        if operands:
+            parser.expect(",")
+        operands.append(_parse_operand(parser, bits))
+    return operands
+
+
+def _parse_operand(parser: Parser, bits: int) -> Operand:
+    column = parser.column
+    size: int | None = None
+    words: set[str] = set()
+    while word := parser.take(*SIZES, "ptr", "far", "near", "short", "strict"):
+        if word.lower in SIZES:
+            size = SIZES[word.lower]
+        else:
+            words.add(word.lower)
+    segment = None
+    if parser.sees(*SEGMENTS) and _is(parser, 1, ":"):
+        if not _is(parser, 2, "["):
+            raise AssemblyError("expected '[' after the segment register", parser.column)
+        segment = _segment(parser)
+    if parser.take("["):
+        return _parse_memory(parser, bits, column, size, segment, "far" in words)
+    value = parser.expression()
+    if parser.take(":"):
+        offset = parser.number("an offset")
+        if value.registers:
+            raise AssemblyError("a selector is a number, not a register", column)
+        return FarPointer(value, offset, column, size)
+    if value.registers:
+        (register, count), *others = value.registers.items()
+        if others or count != 1 or value.number or value.moves:
+            raise AssemblyError("a sum with registers is an address", column, "put it in brackets: [ ... ]")
+        return RegisterOperand(register, column, size)
+    distance = "short" if "short" in words else "near" if "near" in words else ""
+    return Immediate(value, column, size, "strict" in words, distance)
+
+
+def _is(parser: Parser, ahead: int, text: str) -> bool:
+    place = parser.position + ahead
+    return place < len(parser.tokens) and parser.tokens[place].text == text
+
+
+def _segment(parser: Parser) -> Register:
+    token = parser.take(*SEGMENTS)
+    assert token is not None
+    parser.expect(":")
+    return REGISTERS[token.lower]
+
+
+def _parse_memory(
+    parser: Parser, bits: int, column: int, size: int | None, segment: Register | None, far: bool
+) -> Memory:
+    """The inside of the brackets, up to the closing one."""
+    wanted = None
+    if word := parser.take("byte", "word", "dword"):
+        wanted = SIZES[word.lower]
+    if parser.sees(*SEGMENTS) and _is(parser, 1, ":"):
+        segment = _segment(parser)
+    inside = parser.column
+    value = parser.expression()
+    parser.expect("]")
+    number = Value(value.number, value.moves, value.known)
+    terms = list(value.registers.items())
+    for register, _ in terms:
+        if register.kind != "general" or register.size == 8:
+            raise AssemblyError(f"{register.name} cannot be part of an address", inside)
+    sizes = {register.size for register, _ in terms}
+    if len(sizes) > 1:
+        raise AssemblyError("an address mixes 16-bit and 32-bit registers", inside)
+    if not terms:
+        address_size = wanted if wanted in (16, 32) else bits
+        return Memory(number, column, address_size, None, None, 1, segment, size, None, far)
+    address_size = sizes.pop()
+    if wanted not in (None, 8, address_size):
+        raise AssemblyError(f"a {address_size}-bit address cannot have a {wanted}-bit displacement", inside)
+    split = _split_16 if address_size == 16 else _split_32
+    base, index, scale = split(terms, inside)
+    return Memory(number, column, address_size, base, index, scale, segment, size, wanted, far)
+
+
+Split = tuple[Register | None, Register | None, int]
+
+
+def _split_16(terms: list[tuple[Register, int]], column: int) -> Split:
+    """Base and index of a 16-bit address."""
+    ordered = sorted((register for register, _ in terms), key=lambda r: r.name not in ("bx", "bp"))
+    if any(count != 1 for _, count in terms) or tuple(r.name for r in ordered) not in _FORMS_16:
+        remedy = "16-bit addresses are [bx or bp + si or di + displacement]"
+        raise AssemblyError("no such 16-bit address", column, remedy)
+    return ordered[0], ordered[1] if len(ordered) > 1 else None, 1
+
+
+def _split_32(terms: list[tuple[Register, int]], column: int) -> Split:
+    """Base, index and scale of a 32-bit address; the shortest way where there are several."""
+    if len(terms) == 1:
+        register, count = terms[0]
+        if count == 1:
+            return register, None, 1
+        # eax*2 is eax + eax, which needs no displacement. But ebp as base would mean SS.
+        if count in (3, 5, 9) or (count == 2 and register.name != "ebp"):
+            terms = [(register, 1), (register, count - 1)]
+        elif count in (2, 4, 8):
+            terms = [(register, count)]
+    base, index, scale = None, None, 1
+    if len(terms) == 1:
+        index, scale = terms[0]
+    elif len(terms) == 2:
+        if terms[0][1] != 1 or (terms[1][0].name == "esp" and terms[1][1] == 1):
+            terms.reverse()
+        (base, one), (index, scale) = terms
+        if one != 1:
+            index = None
+    if index is None or scale not in (1, 2, 4, 8):
+        remedy = "32-bit addresses are [base + index * 1, 2, 4 or 8 + displacement]"
+        raise AssemblyError("no such 32-bit address", column, remedy)
+    if index.name == "esp":
+        raise AssemblyError("esp cannot be an index", column, "use it as the base, without a scale")
+    return base, index, scale

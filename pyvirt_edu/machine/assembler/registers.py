@@ -1,0 +1,35 @@
+"""The registers an operand can name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A register: its kind, the number that encodes it and its width in bits."""
+
+    name: str
+    kind: str  #: "general", "segment", "control" or "debug"
+    number: int
+    size: int
+
+
+def _registers() -> dict[str, Register]:
+    groups = (
+        ("general", 8, "al cl dl bl ah ch dh bh".split()),
+        ("general", 16, "ax cx dx bx sp bp si di".split()),
+        ("general", 32, "eax ecx edx ebx esp ebp esi edi".split()),
+        ("segment", 16, "es cs ss ds fs gs".split()),
+        ("control", 32, [f"cr{i}" for i in range(8)]),
+        ("debug", 32, [f"dr{i}" for i in range(8)]),
+    )
+    return {
+        name: Register(name, kind, number, size)
+        for kind, size, names in groups
+        for number, name in enumerate(names)
+    }
+
+
+REGISTERS = _registers()
+SEGMENTS = tuple(name for name, register in REGISTERS.items() if register.kind == "segment")

@@ -1,0 +1,314 @@
+"""From Python functions to machine code that is compiled once and kept.
+
+Two decorators make the core:
+
+``@core``
+    A function of the processor. It is Numba code with one twist: every integer literal and
+    every integer constant in it is an unsigned 64-bit number. Numba turns ``uint64 + int64``
+    into a float; with no signed numbers about, that cannot happen, and the code can say
+    ``eflags & IF`` rather than ``np.uint64(eflags) & np.uint64(0x200)``.
+
+``@unit``
+    An entry point with the signature ``uint64 f(uint64 machine, a, b, c)``. Units call each
+    other through pointers in the machine's handle, so each is compiled, cached and
+    recompiled on its own. `entry_points` returns their addresses, from the cache if it can.
+"""
+
+from __future__ import annotations
+
+import ast
+import ctypes
+import hashlib
+import importlib
+import inspect
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+SIGNATURE = "uint64(uint64,uint64,uint64,uint64)"
+ENTRY_TYPE = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
+
+#: With PYVIRT_CHECKED=1 every array access of the core is bounds-checked (slow; for fuzzing).
+CHECKED = os.environ.get("PYVIRT_CHECKED", "") == "1"
+
+#: Units in the order of their slots in the handle: name and module.
+UNITS: tuple[tuple[str, str], ...] = (
+    ("run", "loop"),
+    ("find_block", "blocks"),
+    ("load_slow", "memory"),
+    ("store_slow", "memory"),
+    ("deliver", "interrupts"),
+    ("assist_system", "system"),
+    ("assist_transfer", "transfers"),
+    ("assist_string", "strings"),
+    ("assist_arithmetic", "arithmetic"),
+    ("host_access", "hostaccess"),
+    ("switch_task", "tasks"),
+)
+(
+    UNIT_RUN,
+    UNIT_FIND_BLOCK,
+    UNIT_LOAD_SLOW,
+    UNIT_STORE_SLOW,
+    UNIT_DELIVER,
+    UNIT_ASSIST_SYSTEM,
+    UNIT_ASSIST_TRANSFER,
+    UNIT_ASSIST_STRING,
+    UNIT_ASSIST_ARITHMETIC,
+    UNIT_HOST_ACCESS,
+    UNIT_SWITCH_TASK,
+) = range(11)
+
+
+class _Unsigned(ast.NodeTransformer):
+    """Wrap integer literals and the module's integer constants in np.uint64."""
+
+    def __init__(self, function: FunctionType) -> None:
+        self.constants = function.__globals__
+        self.locals = set(function.__code__.co_varnames)
+
+    def _wrap(self, node: ast.expr, value: int) -> ast.expr:
+        call = ast.Call(ast.Name("_uint64", ast.Load()), [ast.Constant(value)], [])
+        return ast.fix_missing_locations(ast.copy_location(call, node))
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        return self._wrap(node, node.value) if type(node.value) is int else node
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        value = self.constants.get(node.id)
+        if isinstance(node.ctx, ast.Load) and type(value) is int and node.id not in self.locals:
+            return self._wrap(node, value)
+        return node
+
+
+def _unsigned(function: FunctionType) -> FunctionType:
+    lines, first = inspect.getsourcelines(function)
+    tree = ast.parse(textwrap.dedent("".join(lines)))
+    definition = tree.body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    definition.decorator_list = []
+    ast.increment_lineno(tree, first - 1)
+    tree = _Unsigned(function).visit(tree)
+    space: dict[str, Any] = {}
+    function.__globals__["_uint64"] = np.uint64
+    exec(compile(tree, function.__code__.co_filename, "exec"), function.__globals__, space)
+    return space[function.__name__]
+
+
+def core(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function of the processor (see the module's docstring)."""
+    from numba import njit
+
+    return njit(error_model="numpy", boundscheck=CHECKED)(_unsigned(function))  # type: ignore[arg-type]
+
+
+def core_hot(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Like `core`, and inlined by LLVM at every call: for the loop's memory accesses."""
+    from numba import njit
+
+    return njit(error_model="numpy", boundscheck=CHECKED, forceinline=True)(_unsigned(function))  # type: ignore[arg-type]
+
+
+def core_inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Like `core`, and inlined by Numba itself: for what returns arrays."""
+    from numba import njit
+
+    return njit(error_model="numpy", boundscheck=CHECKED, inline="always")(_unsigned(function))  # type: ignore[arg-type]
+
+
+def unit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a unit; it is compiled by `entry_points`, not at import."""
+    function.is_unit = True  # type: ignore[attr-defined]
+    return function
+
+
+# --- the cache -------------------------------------------------------------------------
+
+
+def _module_path(module: str) -> Path:
+    return Path(__file__).parent / f"{module}.py"
+
+
+def _imports(source: str) -> set[str]:
+    """Names of this package's modules that a module imports."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.level == 1:
+                names.add(node.module)
+            elif node.module.startswith("pyvirt_edu.machine."):
+                names.add(node.module.rsplit(".", 1)[1])
+    return names
+
+
+def _closure(module: str) -> list[Path]:
+    """The module's file and every file of this package it depends on."""
+    seen: dict[str, Path] = {}
+    queue = [module]
+    while queue:
+        name = queue.pop()
+        path = _module_path(name)
+        if name not in seen and path.exists():
+            seen[name] = path
+            queue += _imports(path.read_text(encoding="utf-8"))
+    return [seen[name] for name in sorted(seen)]
+
+
+def _platform_key() -> str:
+    import llvmlite
+    import llvmlite.binding as llvm
+    import numba
+
+    name = numba.config.CPU_NAME or llvm.get_host_cpu_name()
+    features = numba.config.CPU_FEATURES
+    if features is None:
+        features = "" if numba.config.CPU_NAME else llvm.get_host_cpu_features().flatten()
+    return "|".join((numba.__version__, llvmlite.__version__, np.__version__, sys.platform, name, features))
+
+
+def unit_digest(module: str) -> str:
+    """What the machine code of a unit depends on, as a digest: sources, Numba, the CPU."""
+    digest = hashlib.sha256(f"{_platform_key()}|{CHECKED}".encode())
+    for path in _closure(module):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def cache_directories() -> list[Path]:
+    """Where compiled units are looked for; the first is where new ones are written.
+
+    PYVIRT_CACHE_DIR names the first, PYVIRT_SHARED_CACHE a read-only second one.
+    """
+    own = os.environ.get("PYVIRT_CACHE_DIR")
+    if own:
+        first = Path(own)
+    else:
+        import platformdirs
+
+        first = Path(platformdirs.user_cache_dir("pyvirt_edu", appauthor=False)) / "jit"
+    shared = os.environ.get("PYVIRT_SHARED_CACHE")
+    return [first] + ([Path(shared)] if shared else [])
+
+
+def _load(name: str, digest: str) -> tuple[bytes, str] | None:
+    for directory in cache_directories():
+        try:
+            data = (directory / f"{name}-{digest}.unit").read_bytes()
+        except OSError:
+            continue
+        check, body = data[:32], data[32:]
+        if hashlib.sha256(body).digest() == check:  # a torn or foreign file is compiled anew
+            return pickle.loads(body)
+    return None
+
+
+def _store(name: str, digest: str, item: tuple[Any, str]) -> None:
+    directory = cache_directories()[0]
+    body = pickle.dumps(item)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=directory, delete=False) as file:
+            file.write(hashlib.sha256(body).digest() + body)
+        os.replace(file.name, directory / f"{name}-{digest}.unit")
+        for old in directory.glob(f"{name}-*.unit"):
+            if old.stat().st_mtime < (directory / f"{name}-{digest}.unit").stat().st_mtime - 30 * 86400:
+                old.unlink()
+    except OSError as error:
+        print(f"pyvirt_edu: cannot keep compiled code in {directory}: {error}", file=sys.stderr)
+
+
+def compile_unit(name: str) -> tuple[Any, str]:
+    """Compile one unit now and keep it; returns the serialized code and its symbol."""
+    from numba import cfunc
+
+    module = dict(UNITS)[name]
+    function = getattr(importlib.import_module(f"pyvirt_edu.machine.{module}"), name)
+    compiled = cfunc(SIGNATURE, error_model="numpy", boundscheck=CHECKED)(_unsigned(function))
+    item = (compiled._library.serialize_using_object_code(), compiled._wrapper_name)
+    _store(name, unit_digest(module), item)
+    return item
+
+
+_libraries: dict[str, Any] = {}  # keeps the code alive
+_addresses: dict[str, int] = {}
+
+
+def _address(name: str, item: tuple[Any, str]) -> int:
+    from numba.core.registry import cpu_target
+
+    library = cpu_target.target_context.codegen().unserialize_library(item[0])
+    _libraries[name] = library
+    return library.get_pointer_to_function(item[1])
+
+
+def missing_units() -> list[str]:
+    """Units that are not in the cache, largest first."""
+    order = {"run": 0, "find_block": 1, "assist_transfer": 2, "assist_system": 3}
+    names = [n for n, m in UNITS if n not in _addresses and _load(n, unit_digest(m)) is None]
+    return sorted(names, key=lambda n: order.get(n, 9))
+
+
+def compile_missing(progress: Callable[[int, int, str], None] | None = None) -> None:
+    """Compile all units that the cache lacks, in as many processes as there are cores.
+
+    ``progress(done, total, name)`` is called before the first and after each.
+    """
+    names = missing_units()
+    if not names:
+        return
+    total, done = len(names), 0
+    if progress:
+        progress(0, total, names[0])
+    if len(names) == 1:
+        _addresses[names[0]] = _address(names[0], compile_unit(names[0]))
+        if progress:
+            progress(1, 1, names[0])
+        return
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    queue, failed = list(names), []
+    root = str(Path(__file__).resolve().parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    while queue or running:
+        while queue and len(running) < max(1, os.cpu_count() or 1):
+            name = queue.pop(0)
+            command = [sys.executable, "-m", "pyvirt_edu.machine.jit", name]
+            running[name] = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+        for name, process in list(running.items()):
+            try:
+                errors = process.communicate(timeout=0.05)[1]
+            except subprocess.TimeoutExpired:
+                continue
+            del running[name]
+            if process.returncode:
+                failed.append((name, errors.decode(errors="replace")))
+            done += 1
+            if progress:
+                progress(done, total, name)
+    if failed:
+        text = "\n".join(f"--- {name}\n{errors}" for name, errors in failed)
+        raise RuntimeError(f"the processor could not be compiled:\n{text}")
+
+
+def entry_points(progress: Callable[[int, int, str], None] | None = None) -> dict[str, int]:
+    """Addresses of all units, compiled first where the cache lacks them."""
+    if len(_addresses) < len(UNITS):
+        compile_missing(progress)
+        for name, module in UNITS:
+            if name not in _addresses:
+                item = _load(name, unit_digest(module))
+                _addresses[name] = _address(name, item if item else compile_unit(name))
+    return _addresses
+
+
+if __name__ == "__main__":
+    for unit_name in sys.argv[1:]:
+        compile_unit(unit_name)

@@ -1,0 +1,228 @@
+"""The micro-ops: what decoded code is made of.
+
+The decoder turns each instruction into a few of these; the loop in loop.py is their
+single definition. A micro-op reads registers ``a`` and ``b`` and an immediate, and writes
+``dst``. Register numbers are offsets into the processor's row, so a temporary or the zero
+register is named like any other.
+"""
+
+from __future__ import annotations
+
+# Kinds, the first level of dispatch
+(
+    U_MOVE32,
+    U_MOVE16,
+    U_MOVE8,
+    U_LEA32,
+    U_LEA16,
+    U_ADD32,
+    U_OR32,
+    U_ADC32,
+    U_SBB32,
+    U_AND32,
+    U_SUB32,
+    U_XOR32,
+    U_CMP32,
+    U_TEST32,
+    U_INC32,
+    U_DEC32,
+    U_NEG32,
+    U_NOT32,
+    U_SHL32,
+    U_SHR32,
+    U_SAR32,
+    U_ROL32,
+    U_ROR32,
+    U_ALU16,
+    U_ALU8,
+    U_UNARY16,
+    U_UNARY8,
+    U_LOAD8,
+    U_LOAD16,
+    U_LOAD32,
+    U_MODIFY8,
+    U_MODIFY16,
+    U_MODIFY32,
+    U_STORE8,
+    U_STORE16,
+    U_STORE32,
+    U_PUSH32,
+    U_POP32,
+    U_JUMP,
+    U_JUMP_IF,
+    U_JUMP_TO,
+    U_CALL32,
+    U_RETURN32,
+    U_CHECK_TARGET,
+    U_LOOP,
+    U_SET_IF,
+    U_MOVE_IF,
+    U_SIGN8,
+    U_SIGN16,
+    U_IMUL,
+    U_BIT_TEST,
+    U_BIT_OFFSET,
+    U_BIT_SCAN,
+    U_SWAP16,
+    U_SWAP32,
+    U_XADD,
+    U_CMPXCHG,
+    U_FLAGS,
+    U_ASSIST,
+    U_FAULT,
+    U_PAGE_END,
+) = range(61)
+KINDS = """
+MOVE32 MOVE16 MOVE8 LEA32 LEA16 ADD32 OR32 ADC32 SBB32 AND32
+SUB32 XOR32 CMP32 TEST32 INC32 DEC32 NEG32 NOT32 SHL32 SHR32
+SAR32 ROL32 ROR32 ALU16 ALU8 UNARY16 UNARY8 LOAD8 LOAD16 LOAD32
+MODIFY8 MODIFY16 MODIFY32 STORE8 STORE16 STORE32 PUSH32 POP32 JUMP JUMP_IF
+JUMP_TO CALL32 RETURN32 CHECK_TARGET LOOP SET_IF MOVE_IF SIGN8 SIGN16 IMUL
+BIT_TEST BIT_OFFSET BIT_SCAN SWAP16 SWAP32 XADD CMPXCHG FLAGS ASSIST FAULT
+PAGE_END
+""".split()
+
+# Binary operations, in the order of the opcode map
+A_ADD, A_OR, A_ADC, A_SBB, A_AND, A_SUB, A_XOR, A_CMP, A_TEST = range(9)
+# Unary ones
+N_INC, N_DEC, N_NOT, N_NEG = range(4)
+
+# Operations of the assists: whole instructions that leave the loop, by unit
+# assist_transfer
+(
+    OP_CALLF,
+    OP_JMPF,
+    OP_RETF,
+    OP_IRET,
+    OP_INT,
+    OP_INT3,
+    OP_INTO,
+    OP_INT1,
+    OP_SYSENTER,
+    OP_SYSEXIT,
+    OP_MOV_SREG,
+    OP_POP_SREG,
+    OP_LDS,
+    OP_LES,
+    OP_LSS,
+    OP_LFS,
+    OP_LGS,
+    OP_BOUND,
+    OP_ENTER,
+    OP_PUSHA,
+    OP_POPA,
+    OP_ARPL,
+    OP_LAR,
+    OP_LSL,
+    OP_VERR,
+    OP_VERW,
+) = range(26)
+# assist_system
+(
+    OP_SGDT,
+    OP_SIDT,
+    OP_LGDT,
+    OP_LIDT,
+    OP_SLDT,
+    OP_STR,
+    OP_LLDT,
+    OP_LTR,
+    OP_SMSW,
+    OP_LMSW,
+    OP_INVLPG,
+    OP_CLTS,
+    OP_INVD,
+    OP_WBINVD,
+    OP_MOV_FROM_CR,
+    OP_MOV_TO_CR,
+    OP_MOV_FROM_DR,
+    OP_MOV_TO_DR,
+    OP_RDTSC,
+    OP_RDMSR,
+    OP_WRMSR,
+    OP_CPUID,
+    OP_HLT,
+    OP_CLI,
+    OP_STI,
+    OP_PUSHF,
+    OP_POPF,
+    OP_IN,
+    OP_OUT,
+    OP_ESC,
+    OP_WAIT,
+    OP_CLD,
+    OP_STD,
+    OP_LAHF,
+    OP_SAHF,
+) = range(35)
+# assist_string
+(
+    OP_MOVS,
+    OP_CMPS,
+    OP_SCAS,
+    OP_LODS,
+    OP_STOS,
+    OP_INS,
+    OP_OUTS,
+) = range(7)
+# assist_arithmetic
+(
+    OP_DAA,
+    OP_DAS,
+    OP_AAA,
+    OP_AAS,
+    OP_AAM,
+    OP_AAD,
+    OP_MUL,
+    OP_IMUL1,
+    OP_DIV,
+    OP_IDIV,
+    OP_SHLD,
+    OP_SHRD,
+    OP_ROL,
+    OP_ROR,
+    OP_RCL,
+    OP_RCR,
+    OP_SHL,
+    OP_SHR,
+    OP_SAR,
+    OP_CMPXCHG8B,
+    OP_SALC,
+) = range(21)
+
+# Classes of cost: indices into the COSTS array, priced by costs.CostModel
+(
+    COST_SIMPLE,
+    COST_LOAD,
+    COST_STORE,
+    COST_BRANCH,
+    COST_MULTIPLY,
+    COST_DIVIDE,
+    COST_STRING,
+    COST_STRING_START,
+    COST_SHIFT_DOUBLE,
+    COST_CALL,
+    COST_FAR,
+    COST_SEGMENT,
+    COST_GATE,
+    COST_IRET,
+    COST_TASK,
+    COST_SYSTEM,
+    COST_CONTROL,
+    COST_FLUSH,
+    COST_WALK,
+    COST_TLB_MISS,
+    COST_PORT,
+    COST_CPUID,
+    COST_MSR,
+    COST_SYSENTER,
+    COST_STACK_MANY,
+    COST_BIT_SCAN,
+    COST_BCD,
+    COST_EXCEPTION,
+) = range(28)
+COST_CLASSES = """
+SIMPLE LOAD STORE BRANCH MULTIPLY DIVIDE STRING STRING_START SHIFT_DOUBLE CALL
+FAR SEGMENT GATE IRET TASK SYSTEM CONTROL FLUSH WALK TLB_MISS
+PORT CPUID MSR SYSENTER STACK_MANY BIT_SCAN BCD EXCEPTION
+""".split()
