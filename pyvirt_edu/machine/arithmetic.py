@@ -7,6 +7,7 @@ stays unsigned.
 
 from __future__ import annotations
 
+from .access import probe_segment_write, read_segment, write_segment
 from .flags import (
     carries_from,
     carry,
@@ -19,7 +20,6 @@ from .flags import (
 from .handles import cpu, fault
 from .jit import core, unit
 from .layout import AF, CC_CARRIES, CC_RESULT, CF, DE, EVENT, RAX, RBX, RCX, RDX, T0, T1, T3, T4, ZF
-from .memory import probe_segment_write, read_segment, write_segment
 from .shifts import double_shift, shift
 from .uops import (
     OP_AAA,

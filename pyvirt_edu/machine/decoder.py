@@ -80,20 +80,17 @@ from .decoder_tables import (
     ROW_RECIPE,
     W_BYTE,
     W_DWORD,
-    W_OPERAND,
     W_WORD,
 )
 from .handles import costs, cpu, decode_table, ram, row_table, uops
 from .jit import (
     UNIT_ASSIST_ARITHMETIC,
     UNIT_ASSIST_STRING,
-    UNIT_ASSIST_SYSTEM,
     UNIT_ASSIST_TRANSFER,
     core,
     core_inlined,
 )
 from .layout import (
-    CS,
     DS,
     GP,
     MODE,
@@ -121,7 +118,6 @@ from .uops import (
     A_ADD,
     COST_LOAD,
     COST_STORE,
-    N_INC,
     OP_SHLD,
     U_ADD32,
     U_ALU8,

@@ -18,7 +18,23 @@ from __future__ import annotations
 
 from .handles import cpu
 from .jit import core
-from .layout import AF, ARITHMETIC, ATTENTION, CC_CARRIES, CC_RESULT, CF, EFLAGS, IF, OF, PF, RF, SF, TF, VM, ZF
+from .layout import (
+    AF,
+    ARITHMETIC,
+    ATTENTION,
+    CC_CARRIES,
+    CC_RESULT,
+    CF,
+    EFLAGS,
+    IF,
+    OF,
+    PF,
+    RF,
+    SF,
+    TF,
+    VM,
+    ZF,
+)
 
 WORD32 = 0xFFFF_FFFF
 TOP = 0x8000_0000

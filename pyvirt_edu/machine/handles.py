@@ -21,7 +21,7 @@ from .layout import (
     EVENT_ERROR,
     EVENT_FAULT,
     FAST_DTYPE,
-    FAST_ENTRIES,
+    FAST_ROWS,
     H_BLOCKS,
     H_BREAKPOINTS,
     H_BUCKETS,
@@ -220,7 +220,7 @@ def page_blocks(m):
 
 @core_inlined
 def fast(m):
-    return carray(_pointer(word(m, H_FAST)), 2 * FAST_ENTRIES, FAST_DTYPE)
+    return carray(_pointer(word(m, H_FAST)), FAST_ROWS, FAST_DTYPE)
 
 
 @core_inlined

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .access import probe_write, read, write
+from .descriptor_fields import descriptor_base, descriptor_limit, offset_in_limit
 from .flags import read_eflags
 from .handles import call_unit, charge, costs, cpu, fault
 from .jit import UNIT_SWITCH_TASK, core, unit
@@ -64,18 +66,9 @@ from .layout import (
     USER,
     VM,
 )
-from .memory import probe_write, read, write
-from .segment_cache import (
-    descriptor_base,
-    descriptor_limit,
-    null_segment,
-    offset_in_limit,
-    set_cpl,
-    set_descriptor,
-    set_real_segment,
-)
+from .segment_cache import null_segment, set_cpl, set_descriptor, set_real_segment
 from .segments import mark_accessed, read_descriptor
-from .uops import COST_EXCEPTION, COST_GATE
+from .uops import COST_EXCEPTION
 
 WORD32 = 0xFFFF_FFFF
 
@@ -119,7 +112,7 @@ def frame_present(m, base, mask, top, count, size, access):
     c = cpu(m)
     for i in range(count):
         offset = (top - (np.uint64(i) + 1) * size) & mask
-        probe_write(m, (base + offset) & WORD32, size, access)
+        probe_write(m, base + offset, size, access)
         if c[EVENT]:
             return
 
@@ -130,7 +123,7 @@ def write_frame(m, base, mask, top, first, last, size, access, frame):
     place = top
     for i in range(first, last):
         place = (place - size) & mask
-        write(m, (base + place) & WORD32, size, frame[i], access)
+        write(m, base + place, size, frame[i], access)
 
 
 # --- real mode ---------------------------------------------------------------------------------
@@ -143,7 +136,7 @@ def deliver_real(m, vector):
     if vector * 4 + 3 > c[IDTR_LIMIT]:
         fault(m, GP, 0)
         return
-    entry = read(m, (c[IDTR_BASE] + vector * 4) & WORD32, 4, 0)
+    entry = read(m, c[IDTR_BASE] + vector * 4, 4, 0)
     if c[EVENT]:
         return
     mask = stack_mask_of(c[ATTRIBUTES + SS])
@@ -181,10 +174,10 @@ def read_gate(m, vector, kind):
         fault(m, GP, error)
         return 0, 0
     place = c[IDTR_BASE] + vector * 8
-    low = read(m, place & WORD32, 4, 0)
+    low = read(m, place, 4, 0)
     if c[EVENT]:
         return 0, 0
-    high = read(m, (place + 4) & WORD32, 4, 0)
+    high = read(m, place + 4, 4, 0)
     if c[EVENT]:
         return 0, 0
     kind_bits = (high >> 8) & 0x1F
@@ -216,10 +209,10 @@ def inner_stack(m, level):
     if place + width + 1 > c[LIMIT + TR]:
         fault(m, TS, c[SELECTOR + TR] & 0xFFFC)
         return 0, 0
-    pointer = read(m, (c[BASE + TR] + place) & WORD32, width, 0)
+    pointer = read(m, c[BASE + TR] + place, width, 0)
     if c[EVENT]:
         return 0, 0
-    selector = read(m, (c[BASE + TR] + place + width) & WORD32, 2, 0)
+    selector = read(m, c[BASE + TR] + place + width, 2, 0)
     return selector, pointer
 
 
@@ -248,13 +241,13 @@ def inner_stack_descriptor(m, selector, level):
 def enter_handler(m, selector, low, high, level, offset, is_interrupt_gate):
     """The part of delivery that cannot fail: CS:EIP, CPL and the flags."""
     c = cpu(m)
-    set_cpl(m, level)
-    set_descriptor(m, CS, (selector & 0xFFFC) | level, low, high)
-    c[RIP] = offset
     clear = TF | NT | RF | VM
     if is_interrupt_gate:
         clear |= IF
-    c[EFLAGS] &= ~clear
+    c[EFLAGS] &= ~clear  # before the segments: what they allow depends on VM
+    set_cpl(m, level)
+    set_descriptor(m, CS, (selector & 0xFFFC) | level, low, high)
+    c[RIP] = offset
 
 
 @core
@@ -467,7 +460,5 @@ def deliver(m, vector, kind, error):
     c[TRAP_AFTER] = 0
     c[ATTENTION] = 1
     if kind == EXCEPTION or kind == EXTERNAL:
-        charge(m, costs(m)[COST_EXCEPTION])
-    else:
-        charge(m, costs(m)[COST_GATE])
+        charge(m, costs(m)[COST_EXCEPTION])  # INT and its kin carry their own price
     return 1

@@ -264,7 +264,9 @@ PAGE_DIRTY, PAGE_CODE, PAGE_WATCH, PAGE_TRACED, PAGE_MMIO = 1, 2, 4, 8, 16
 WRITE, USER, EXEC, PROBE = 1, 2, 4, 8
 
 # The fast path: direct mapped, one half for the kernel, one for user mode (CPL 3).
+# A third part is never filled: it serves while alignment checking wants to see everything.
 FAST_ENTRIES = 256
+FAST_ROWS = 3 * FAST_ENTRIES
 FAST_DTYPE = np.dtype([("read", "<u8"), ("write", "<u8"), ("offset", "<u8"), ("pad", "<u8")])
 FAST_EMPTY = 0xFFFF_FFFF_FFFF_FFFF  # never equal to a page address
 

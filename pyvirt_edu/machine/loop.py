@@ -28,16 +28,19 @@ from .jit import (
     unit,
 )
 from .layout import (
+    AC,
     ATTENTION,
     BASE,
     BREAKPOINT_COUNT,
     CC_CARRIES,
     CC_RESULT,
     CR0,
+    CR0_AM,
     CS,
     CYCLES,
     DATA_ACCESSES,
     DEADLINE,
+    EFLAGS,
     EVENT,
     EVENT_ERROR,
     EVENT_FAULT,
@@ -53,6 +56,7 @@ from .layout import (
     EXIT_NONE,
     EXIT_REASON,
     EXIT_SHUTDOWN,
+    FAST_ENTRIES,
     FETCH_ACCESSES,
     GENERATION,
     GP,
@@ -78,6 +82,7 @@ from .layout import (
     SS,
     STOP,
     TRAP_AFTER,
+    USER,
     WRITE,
     WRITE_END,
 )
@@ -97,7 +102,6 @@ from .uops import (
     U_CMP32,
     U_CMPXCHG,
     U_DEC32,
-    U_FAULT,
     U_FLAGS,
     U_IMUL,
     U_INC32,
@@ -171,6 +175,12 @@ def slow_store(m, offset, packed, value):
 
 
 @core_hot
+def user_right(user):
+    """The USER bit of an access word from the offset into the fast path's table."""
+    return (user << 9 | user << 8) & np.uint64(USER) << 16
+
+
+@core_hot
 def load(m, c, quick, memory, user, seg, offset, size):
     """Read at seg:offset: from RAM if the fast path knows the page, else by the slow path.
 
@@ -187,7 +197,7 @@ def load(m, c, quick, memory, user, seg, offset, size):
             if size == 2:
                 return load_u16(memory, place)
             return load_u32(memory, place)
-    return slow_load(m, offset, size | seg << 8 | user << 9)
+    return slow_load(m, offset, size | seg << 8 | user_right(user))
 
 
 @core_hot
@@ -204,7 +214,7 @@ def load_to_modify(m, c, quick, memory, user, seg, offset, size):
             if size == 2:
                 return load_u16(memory, place)
             return load_u32(memory, place)
-    return slow_load(m, offset, size | seg << 8 | user << 9 | np.uint64(WRITE | PROBE) << 16)
+    return slow_load(m, offset, size | seg << 8 | user_right(user) | np.uint64(WRITE | PROBE) << 16)
 
 
 @core_hot
@@ -221,7 +231,7 @@ def store(m, c, quick, memory, user, seg, offset, size, value):
             else:
                 store_u32(memory, place, value)
             return
-    slow_store(m, offset, size | seg << 8 | user << 9 | np.uint64(WRITE) << 16, value)
+    slow_store(m, offset, size | seg << 8 | user_right(user) | np.uint64(WRITE) << 16, value)
 
 
 @core_hot
@@ -513,6 +523,8 @@ def run(m, a_, b_, c_):
         rip = c[RIP]
         result, carries = c[CC_RESULT], c[CC_CARRIES]
         user = (c[MODE] & MODE_USER) << 5
+        if user and c[EFLAGS] & AC and c[CR0] & CR0_AM:
+            user = np.uint64(2 * FAST_ENTRIES)  # alignment checks: nothing is fast
         context = c[MODE] | c[GENERATION] << 8
         cs_base, cs_limit = c[BASE + CS], c[LIMIT + CS]
         paging = np.uint64(0) - (c[CR0] >> 31 & 1)

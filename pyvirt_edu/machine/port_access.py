@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .access import read
 from .handles import cpu, fault, ports
 from .jit import core
 from .layout import (
@@ -42,7 +43,6 @@ from .layout import (
     TR,
     VM,
 )
-from .memory import read
 
 IO_MAP_BASE = 0x66  # where a 32-bit TSS says at which offset its I/O permission bit map starts
 
@@ -70,7 +70,7 @@ def check_port(m, port, size):
     # the processor always reads two bytes, so both must lie within the limit
     if place + 1 > c[LIMIT + TR]:
         return fault(m, GP, 0)
-    bits = read(m, (c[BASE + TR] + place) & 0xFFFF_FFFF, 2, 0)
+    bits = read(m, c[BASE + TR] + place, 2, 0)
     if c[EVENT]:
         return 0
     if (bits >> (port & 7)) & ((1 << size) - 1):

@@ -11,6 +11,7 @@ the same counts, and stops short of everything that is not plain RAM in the fast
 
 from __future__ import annotations
 
+from .access import probe_segment_write, read_segment, write_segment
 from .flags import narrow_carries, sign_extend, size_mask, sub_carries, zero
 from .handles import (
     costs,
@@ -45,6 +46,7 @@ from .layout import (
     ES,
     EVENT,
     FAST_ENTRIES,
+    FETCH_ACCESSES,
     H_RAM_SIZE,
     INSTRUCTION_LIMIT,
     INSTRUCTION_RIP,
@@ -69,7 +71,6 @@ from .layout import (
     TRACING,
     WRITE_END,
 )
-from .memory import probe_segment_write, read_segment, write_segment
 from .port_access import check_port, port_read, port_write
 from .uops import COST_STRING, OP_CMPS, OP_INS, OP_LODS, OP_MOVS, OP_OUTS, OP_SCAS, OP_STOS
 
@@ -314,6 +315,15 @@ def may_start(c, done, cost):
 
 
 @core
+def count_iterations(c, n, cost):
+    """Each is an instruction: fetched, retired, paid for."""
+    c[INSTRUCTIONS] += n
+    c[CYCLES] += n * cost
+    if c[CR0] & CR0_PG:
+        c[FETCH_ACCESSES] += n
+
+
+@core
 def repeat(m, op, size, mask, seg, rep):
     """Iterate while CX lasts. Between iterations anything may happen that may happen
     between instructions, so the run ends early for whatever the loop must look at."""
@@ -332,8 +342,7 @@ def repeat(m, op, size, mask, seg, rep):
         if n == 0:
             n = iterate(m, op, size, mask, seg)
             if n == 0:  # a fault or a device: earlier iterations stand, this one has not been
-                c[INSTRUCTIONS] += done
-                c[CYCLES] += done * cost
+                count_iterations(c, done, cost)
                 return 0
         done += n
         count -= n
@@ -351,8 +360,7 @@ def repeat(m, op, size, mask, seg, rep):
             if most == 0 or (looked_at | (c[EFLAGS] & TF)) != 0:
                 c[RIP] = c[INSTRUCTION_RIP]
                 running = 0
-    c[INSTRUCTIONS] += done - 1
-    c[CYCLES] += (done - 1) * cost
+    count_iterations(c, done - 1, cost)  # the loop counts the last one
     return 0
 
 

@@ -92,7 +92,9 @@ class Memory:
         """ModRM, SIB and displacement, with `reg` in ModRM.reg."""
         self.check_displacement(self.address_size)
         reg <<= 3
-        full = (self.displacement.number % (1 << self.address_size)).to_bytes(self.address_size // 8, "little")
+        full = (self.displacement.number % (1 << self.address_size)).to_bytes(
+            self.address_size // 8, "little"
+        )
         if self.address_size == 16:
             names = tuple(register.name for register in (self.base, self.index) if register)
             if not names:

@@ -1,0 +1,23 @@
+"""The static book: `make html`. Notebooks are shown as they are committed, not run."""
+
+project = "pyvirt_edu"
+author = "the pyvirt_edu authors"
+copyright = "2026, the pyvirt_edu authors"
+language = "en"
+
+extensions = ["myst_nb"]
+exclude_patterns = ["**.ipynb_checkpoints", "images/*.py"]
+
+nb_execution_mode = "off"
+nb_merge_streams = True
+# Nothing comes from another host: no require.js for widgets (ours bring a fallback),
+# no formulas that would want MathJax.
+nb_ipywidgets_js = {}
+myst_enable_extensions = ["colon_fence", "deflist"]
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
+
+html_theme = "sphinx_book_theme"
+html_title = "pyvirt_edu: how virtual machines work"
+html_theme_options = {"show_toc_level": 2, "use_download_button": False, "use_fullscreen_button": False}
+html_copy_source = False
+html_show_sourcelink = False

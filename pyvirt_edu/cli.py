@@ -1,0 +1,92 @@
+"""The command `pyvirt`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from . import __version__
+
+
+def warm_up() -> None:
+    """Compile what the cache lacks, with a bar that shows how far it is."""
+    from .machine import jit
+    from .machine.progress import Progress
+
+    with Progress("compiling the processor") as progress:
+        jit.compile_missing(progress)
+
+
+def book() -> Path:
+    """The folder of notebooks to open: the clone's, or a copy that the reader may write in."""
+    package = Path(__file__).resolve().parent
+    clone = package.parent / "book"
+    if (clone / "conf.py").exists():
+        return clone
+    mine = Path.cwd() / "pyvirt-book"
+    if not mine.exists():
+        shutil.copytree(package / "_book", mine)
+        print(f"pyvirt: the book is now in {mine}", file=sys.stderr)
+    return mine
+
+
+def lab(directory: Path | None, rest: list[str]) -> int:
+    """`pyvirt lab`: JupyterLab on the book, with the processor compiled beforehand."""
+    if importlib.util.find_spec("jupyterlab") is None:
+        return fail('JupyterLab is not installed. Remedy: pip install "pyvirt-edu[lab]"')
+    if directory is not None and not directory.is_dir():
+        return fail(f"there is no folder {directory}. Without a name, `pyvirt lab` opens the book.")
+    folder = directory or book()
+    warm_up()
+    try:
+        return subprocess.call([sys.executable, "-m", "jupyterlab", *rest], cwd=folder)
+    except KeyboardInterrupt:  # Ctrl-C is how one leaves JupyterLab
+        return 0
+
+
+def warmup() -> int:
+    """`pyvirt warmup`: fill the cache of compiled code."""
+    from .machine import jit
+
+    warm_up()
+    print(f"compiled code is in {jit.cache_directories()[0]}")
+    return 0
+
+
+def bench(rest: list[str]) -> int:
+    """`pyvirt bench`: measure the machine beside its peers."""
+    from . import bench as benchmarks
+
+    warm_up()
+    return benchmarks.main(rest)
+
+
+def fail(message: str) -> int:
+    print(f"pyvirt: {message}", file=sys.stderr)
+    return 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="pyvirt", description="An exact x86 machine, to learn on.")
+    parser.add_argument("--version", action="version", version=f"pyvirt_edu {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    command = commands.add_parser("lab", help="open the book in JupyterLab; further options go to it")
+    command.add_argument("directory", nargs="?", type=Path, help="another folder than the book")
+    commands.add_parser("warmup", help="compile the processor now, and keep it")
+    commands.add_parser("bench", add_help=False, help="measure speed: `pyvirt bench --help`")
+    given, rest = parser.parse_known_args(arguments)
+    if given.command == "lab":
+        return lab(given.directory, rest)
+    if given.command == "bench":
+        return bench(rest)
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return warmup()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

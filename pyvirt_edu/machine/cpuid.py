@@ -1,0 +1,58 @@
+"""CPUID: what this processor is, and exactly what it has (manual 2A, CPUID)."""
+
+from __future__ import annotations
+
+from .handles import cpu
+from .jit import core
+from .layout import RAX, RBX, RCX, RDX
+
+HIGHEST_LEAF = 2
+# type 0, family 6, model 5, stepping 2: SYSENTER is not believed on earlier ones
+SIGNATURE = 0x0652
+
+# Feature bits of leaf 1, EDX. There is no x87, no APIC, no machine check, no VME.
+FEATURE_DE = 1 << 2  # CR4.DE: I/O breakpoints
+FEATURE_PSE = 1 << 3  # 4 MiB pages
+FEATURE_TSC = 1 << 4  # RDTSC and CR4.TSD
+FEATURE_MSR = 1 << 5  # RDMSR, WRMSR
+FEATURE_PAE = 1 << 6
+FEATURE_CX8 = 1 << 8  # CMPXCHG8B
+FEATURE_SEP = 1 << 11  # SYSENTER, SYSEXIT
+FEATURE_PGE = 1 << 13  # global pages
+FEATURE_CMOV = 1 << 15
+FEATURES = (
+    FEATURE_DE
+    | FEATURE_PSE
+    | FEATURE_TSC
+    | FEATURE_MSR
+    | FEATURE_PAE
+    | FEATURE_CX8
+    | FEATURE_SEP
+    | FEATURE_PGE
+    | FEATURE_CMOV
+)
+# Leaf 2, one byte a descriptor: 52h fetch TLB of 256 entries, 5Dh data TLB of 256 entries,
+# 40h no cache; the low byte says that one CPUID tells all.
+DESCRIPTORS = 0x405D_5201
+
+
+@core
+def identify(m):
+    """Leaves above the highest answer as the highest does; no extended ones exist."""
+    c = cpu(m)
+    leaf = c[RAX] & 0xFFFF_FFFF
+    if leaf == 0:
+        c[RAX] = HIGHEST_LEAF
+        c[RBX] = 0x756E_6547  # "Genu"
+        c[RDX] = 0x4965_6E69  # "ineI"
+        c[RCX] = 0x6C65_746E  # "ntel"
+    elif leaf == 1:
+        c[RAX] = SIGNATURE
+        c[RBX] = 0
+        c[RCX] = 0
+        c[RDX] = FEATURES
+    else:
+        c[RAX] = DESCRIPTORS
+        c[RBX] = 0
+        c[RCX] = 0
+        c[RDX] = 0

@@ -1,0 +1,14 @@
+"""What Python may ask of the host_access unit."""
+
+from __future__ import annotations
+
+(
+    HOST_NOTIFY_WRITE,  # Python wrote RAM [b, b + c)
+    HOST_RESET_DERIVED,  # forget decoded code, links and the fast path
+    HOST_FLUSH_FAST,
+    HOST_TRANSLATE,  # linear b to physical, without side effects; all ones if unmapped
+    HOST_CLEAN_PAGES,  # a snapshot was taken: no page is dirty any more
+    HOST_UPDATE_SEGMENTS,  # Python changed segment registers or control registers
+    HOST_LOAD_SEGMENT_REAL,  # segment b, selector c
+    HOST_FLUSH_TLB,
+) = range(8)

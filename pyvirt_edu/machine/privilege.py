@@ -1,0 +1,30 @@
+"""The two checks that guard privileged instructions (manual 3A, 5.9; manual 1, 19.5)."""
+
+from __future__ import annotations
+
+from .handles import cpu, fault
+from .jit import core
+from .layout import CPL, CR0, CR0_PE, EFLAGS, GP, VM
+
+
+@core
+def require_ring_0(m):
+    """#GP(0) unless CPL is 0. Real mode counts as ring 0, virtual-8086 mode as ring 3."""
+    if cpu(m)[CPL]:
+        return fault(m, GP, 0)
+    return 1
+
+
+@core
+def io_privilege(m):
+    """The I/O privilege level."""
+    return (cpu(m)[EFLAGS] >> 12) & 3
+
+
+@core
+def is_protected_mode(m):
+    """Protected mode proper: CR0.PE set, and not virtual-8086 mode."""
+    c = cpu(m)
+    if (c[CR0] & CR0_PE) and (c[EFLAGS] & VM) == 0:
+        return 1
+    return 0

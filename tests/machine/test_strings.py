@@ -1,0 +1,168 @@
+"""String instructions: bulk, sliced and stepped runs against a model of one iteration.
+
+The bulk path of strings.py must not be visible: registers, memory, flags and the count of
+instructions are those of the same iterations done one at a time.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+import pytest
+
+from pyvirt_edu import Machine
+from pyvirt_edu.machine.layout import AF, ARITHMETIC, CF, DF, OF, PF, SF, ZF
+
+CODE = 0x20000
+SIZE = 0x10004  # what the operands can reach; a dword at FFFF leaves the 64 KiB by three bytes
+OPCODES = {"MOVS": 0xA4, "CMPS": 0xA6, "STOS": 0xAA, "LODS": 0xAC, "SCAS": 0xAE}
+
+
+@dataclass
+class State:
+    eax: int
+    ecx: int
+    esi: int
+    edi: int
+    eflags: int
+    instructions: int = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    op: str
+    size: int
+    rep: int  # 0, or the prefix F3 or F2
+    wide: bool  # 32-bit addresses
+
+    @property
+    def code(self) -> bytes:
+        prefix = (b"\x66" if self.size == 2 else b"") + (b"" if self.wide else b"\x67")
+        repeat = bytes([self.rep]) if self.rep else b""
+        return prefix + repeat + bytes([OPCODES[self.op] | (self.size > 1), 0xF4])
+
+
+def compare_flags(a: int, b: int, size: int) -> int:
+    """The flags of a - b, from the definitions."""
+    bits = 8 * size
+    r = (a - b) & (1 << bits) - 1
+    sign = lambda x: x >> (bits - 1) & 1  # noqa: E731
+    flags = CF if a < b else 0
+    flags |= ZF if r == 0 else 0
+    flags |= SF if sign(r) else 0
+    flags |= OF if sign(a) != sign(b) and sign(r) != sign(a) else 0
+    flags |= AF if a & 15 < b & 15 else 0
+    return flags | (PF if bin(r & 255).count("1") % 2 == 0 else 0)
+
+
+def model(case: Case, s: State, memory: bytearray) -> State:
+    """The operation section of REP and of the five instructions."""
+    s = replace(s)
+    mask, size = 0xFFFFFFFF if case.wide else 0xFFFF, case.size
+    step = -size if s.eflags & DF else size
+    put = lambda old, value: old & ~mask & 0xFFFFFFFF | value & mask  # noqa: E731
+    while True:
+        s.instructions += 1
+        if case.rep and s.ecx & mask == 0:
+            return s
+        si, di = s.esi & mask, s.edi & mask
+        load = lambda at: int.from_bytes(memory[at : at + size], "little")  # noqa: E731
+        accumulator = s.eax & (1 << 8 * size) - 1
+        if case.op == "MOVS":
+            memory[di : di + size] = memory[si : si + size]
+        elif case.op == "STOS":
+            memory[di : di + size] = accumulator.to_bytes(size, "little")
+        elif case.op == "LODS":
+            s.eax = s.eax & ~((1 << 8 * size) - 1) | load(si)
+        else:
+            left = load(si) if case.op == "CMPS" else accumulator
+            s.eflags = s.eflags & ~ARITHMETIC | compare_flags(left, load(di), size)
+        if case.op in ("MOVS", "CMPS", "LODS"):
+            s.esi = put(s.esi, si + step)
+        if case.op != "LODS":
+            s.edi = put(s.edi, di + step)
+        if not case.rep:
+            return s
+        s.ecx = put(s.ecx, s.ecx - 1)
+        if s.ecx & mask == 0:
+            return s
+        if case.op in ("CMPS", "SCAS") and bool(s.eflags & ZF) != (case.rep == 0xF3):
+            return s
+
+
+def start_state(case: Case, rng: random.Random) -> State:
+    """Operands near each other and near page ends, so that they overlap and cross."""
+    count = rng.choice([0, 1, 2, 3, 7, 40, 300, 1500])
+    reach = (count + 1) * case.size
+    down = rng.random() < 0.4
+    if case.wide:
+        low, high = (reach, 0xF000) if down else (0, 0xF000 - reach)
+        esi = rng.randint(low, high)
+        near = esi + rng.choice([-9, -8, -4, -3, -1, 0, 1, 2, 4, 5, 8, 9, 4096, 300])
+        edi = near if low <= near <= high and rng.random() < 0.7 else rng.randint(low, high)
+        ecx = count
+    else:  # anywhere: 16-bit addresses wrap; the upper halves must not matter
+        esi, edi = rng.getrandbits(32), rng.getrandbits(32)
+        ecx = rng.getrandbits(16) << 16 | count
+    flags = 2 | rng.getrandbits(12) & ARITHMETIC | (DF if down else 0)
+    eax = rng.choice([0, 0x20202020, rng.getrandbits(32)])
+    return State(eax, ecx, esi, edi, flags)
+
+
+@pytest.fixture(scope="module")
+def machine() -> Machine:
+    return Machine(ram="1MiB", devices=())
+
+
+def run(machine: Machine, case: Case, s: State, memory: bytes, slices: random.Random | None) -> State:
+    """To the HLT, whole or in slices of random length."""
+    machine.write(0, memory)
+    machine.load(case.code, at=CODE)
+    machine.enter_protected_mode(eip=CODE, esp=0x90000)
+    cpu = machine.cpu
+    cpu.eax, cpu.ecx, cpu.esi, cpu.edi, cpu.eflags = s.eax, s.ecx, s.esi, s.edi, s.eflags
+    before = machine.instructions
+    hlt = CODE + len(case.code) - 1
+    while cpu.eip != hlt:
+        left = s.instructions - (machine.instructions - before)
+        assert left > 0, "more instructions than iterations"
+        machine.run(max_instructions=left if slices is None else min(left, slices.choice([1, 2, 3, 17, 500])))
+    return State(cpu.eax, cpu.ecx, cpu.esi, cpu.edi, cpu.eflags, machine.instructions - before)
+
+
+@pytest.mark.parametrize("wide", [True, False], ids=["esi", "si"])
+@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("op", OPCODES)
+def test_against_the_model(machine: Machine, op: str, size: int, wide: bool) -> None:
+    rng = random.Random(f"{op} {size} {wide}")
+    for _ in range(25):
+        case = Case(op, size, rng.choice([0, 0xF3, 0xF3, 0xF2]), wide)
+        period = rng.choice([1, 3, 256])  # long runs of equals make CMPS and SCAS go on
+        pattern = rng.randbytes(period)
+        memory = bytearray((pattern * (SIZE // period + 1))[:SIZE])
+        for _ in range(rng.choice([0, 3])):
+            memory[rng.randrange(SIZE)] ^= 1
+        start, original = start_state(case, rng), bytes(memory)
+        if op == "SCAS" and rng.random() < 0.7:
+            start.eax = int.from_bytes((pattern * 4)[:4], "little")
+        expected = model(case, start, memory)
+        start.instructions = expected.instructions
+        for slices in (None, rng):
+            assert run(machine, case, start, original, slices) == expected, case
+            assert machine.read(0, SIZE) == bytes(memory), case
+
+
+def test_rep_stops_at_a_fault_with_the_registers_of_that_iteration(machine: Machine) -> None:
+    """Beyond the end of RAM nothing faults, so the segment limit has to: 64 KiB in real mode."""
+    real = Machine(ram="1MiB", devices=())
+    real.load(b"\xf3\xab\xf4", at=0x7C00)  # rep stosw
+    real.write(13 * 4, b"\x00\x06\x00\x00")  # #GP goes to 0000:0600
+    real.load(b"\xf4", at=0x600)
+    cpu = real.cpu
+    cpu.cs, cpu.eip, cpu.es, cpu.ss, cpu.esp = 0, 0x7C00, 0x1000, 0x3000, 0x100
+    cpu.eax, cpu.ecx, cpu.edi, cpu.eflags = 0x1234, 10, 0xFFF9, 2
+    assert real.run(max_instructions=50).reason == "hlt"
+    assert (cpu.ecx, cpu.edi) == (7, 0xFFFF)
+    assert real.read(0x1FFF9, 6) == b"\x34\x12" * 3
+    assert int.from_bytes(real.read(0x300FA, 2), "little") == 0x7C00  # the instruction itself

@@ -1,0 +1,107 @@
+"""No float in the core. Numba turns uint64 with int64 into float64 and says nothing;
+from 2**53 on such a sum is wrong."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyvirt_edu.machine import jit
+
+DIRECTORY = Path(jit.__file__).parent
+DECORATORS = {"core", "core_inlined", "unit"}
+#: Modules that may compute with floats: the x87's, once it is there.
+FLOATING: set[str] = set()
+
+
+def core_functions(source: str) -> Iterator[ast.FunctionDef]:
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef):
+            names = {d.id for d in node.decorator_list if isinstance(d, ast.Name)}
+            if names & DECORATORS:
+                yield node
+
+
+def float_makers(function: ast.FunctionDef) -> list[str]:
+    """What in a function makes a float on sight: literals, true division, powers, conversions."""
+    found = []
+    for node in ast.walk(function):
+        if isinstance(node, ast.Constant) and isinstance(node.value, float):
+            found.append(f"line {node.lineno}: {node.value}")
+        elif isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Div | ast.Pow):
+            found.append(f"line {node.lineno}: {'/' if isinstance(node.op, ast.Div) else '**'}")
+        elif isinstance(node, ast.Name | ast.Attribute):
+            name = node.id if isinstance(node, ast.Name) else node.attr
+            if name.startswith("float"):
+                found.append(f"line {node.lineno}: {name}")
+    return found
+
+
+MODULES = {
+    path.stem: functions
+    for path in sorted(DIRECTORY.glob("*.py"))
+    if (functions := list(core_functions(path.read_text(encoding="utf-8"))))
+}
+
+
+def test_the_core_is_found() -> None:
+    assert {module for _, module in jit.UNITS} <= MODULES.keys()
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - FLOATING))
+def test_source_makes_no_float(module: str) -> None:
+    found = {function.name: float_makers(function) for function in MODULES[module]}
+    assert not {name: lines for name, lines in found.items() if lines}
+
+
+def test_the_check_bites() -> None:
+    source = "@core\ndef f(m, a):\n    a /= 2\n    b = 0.5\n    return a / b ** np.float64(a)\n"
+    assert len(float_makers(next(core_functions(source)))) == 5
+
+
+def floats(dispatcher: Any) -> list[str]:
+    """Variables and values that Numba typed as floating-point, in every compiled version."""
+    from numba import types
+
+    def is_float(kind: Any) -> bool:
+        parts = kind.types if isinstance(kind, types.BaseTuple) else [getattr(kind, "dtype", kind)]
+        return any(isinstance(part, types.Float | types.Complex) for part in parts)
+
+    return [
+        f"{dispatcher.py_func.__module__}.{dispatcher.py_func.__name__}: {name} is {kind}"
+        for result in dispatcher.overloads.values()
+        for name, kind in result.type_annotation.typemap.items()
+        if is_float(kind)
+    ]
+
+
+@pytest.mark.long
+def test_numba_types_no_float() -> None:
+    """Compile every unit in this process, then look at the types of all that it called."""
+    from numba import njit
+    from numba.core.dispatcher import Dispatcher
+
+    found: list[str] = []
+    for name, module in jit.UNITS:
+        function = getattr(importlib.import_module(f"pyvirt_edu.machine.{module}"), name)
+        found += floats(njit(jit.SIGNATURE, error_model="numpy")(jit._unsigned(function)))
+    for module in MODULES.keys() - FLOATING:
+        for value in vars(importlib.import_module(f"pyvirt_edu.machine.{module}")).values():
+            if isinstance(value, Dispatcher):
+                found += floats(value)
+    assert not found, "\n".join(sorted(set(found)))
+
+
+@pytest.mark.long
+def test_the_types_are_looked_at() -> None:
+    """The mistake the rule is about: signed plus unsigned."""
+    import numpy as np
+    from numba import njit
+
+    mixed = njit("uint64(uint64)")(lambda a: np.uint64(a + np.int64(1)))
+    assert floats(mixed)
