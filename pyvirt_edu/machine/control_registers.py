@@ -43,7 +43,7 @@ from .layout import (
 from .physical import read_physical
 from .privilege import require_ring_0
 from .segment_cache import update_ends, update_mode
-from .tlb import flush_tlb, invalidate_page
+from .tlb import flush_fast, flush_tlb, invalidate_page
 from .uops import COST_CONTROL, COST_FLUSH
 
 WORD32 = 0xFFFF_FFFF
@@ -109,9 +109,8 @@ def write_cr0(m, value):
     if changed & CR0_PG:
         charge(m, costs(m)[COST_FLUSH])
         flush_tlb(m, 0)
-    elif changed & (CR0_WP | CR0_PE):
-        # rights derived under the old value must not be used; global entries may stay
-        flush_tlb(m, 1)
+    elif changed & (CR0_WP | CR0_PE | CR0_AM):
+        flush_fast(m)  # it rests on what these bits allowed; the TLB asks them again
     if changed & CR0_PE:
         for i in range(6):
             update_ends(m, np.uint64(i))

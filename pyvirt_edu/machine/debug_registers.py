@@ -6,7 +6,7 @@ from .handles import cpu, fault
 from .jit import core
 from .layout import ATTENTION, CR4, CR4_DE, DB, DR, DR6, DR7, T0, UD
 from .privilege import require_ring_0
-from .tlb import flush_tlb
+from .tlb import flush_fast
 
 GD = 0x2000
 DR6_WRITABLE, DR6_ONES = 0xE00F, 0xFFFF_0FF0
@@ -48,7 +48,7 @@ def move_to_debug(m, reg):
         value = (value & DR7_WRITABLE) | DR7_ONES
     c[DR + number] = value
     if number != 6:
-        flush_tlb(m, 1)  # pages with a data breakpoint stay off the fast path
+        flush_fast(m)  # pages with a data breakpoint stay off the fast path
         c[ATTENTION] = 1
 
 

@@ -36,6 +36,7 @@ from .layout import (
 )
 from .privilege import io_privilege
 from .segments import pop, push
+from .tlb import flush_fast
 
 EVERYBODY = ARITHMETIC | TF | DF | NT | AC | ID
 IN_AH = SF | ZF | AF | PF | CF
@@ -109,7 +110,10 @@ def pop_flags(m, size):
     else:
         value &= ~RF
         changeable |= RF
+    alignment = c[EFLAGS] & AC
     write_eflags(m, value, changeable)
+    if (c[EFLAGS] & AC) != alignment:
+        flush_fast(m)  # which does not check alignment
 
 
 @core

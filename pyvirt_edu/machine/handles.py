@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from .jit import CHECKED, core, core_inlined
 from .layout import (
@@ -64,11 +65,18 @@ ROW_ROOM = 1024
 
 
 @intrinsic
-def _pointer(typing, address):
-    def generate(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+def _array(typing, address, count, dtype):
+    """An array header over memory that somebody else owns; needs no reference counts."""
+    array_type = types.Array(dtype.dtype, 1, "C")
 
-    return types.voidptr(types.uint64), generate
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(array_type)(context, builder)
+        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(dtype.dtype)))
+        data = builder.inttoptr(arguments[0], array.data.type)
+        populate_array(array, data=data, shape=[arguments[1]], strides=[size], itemsize=size, meminfo=None)
+        return array._getvalue()
+
+    return array_type(types.uint64, types.uint64, dtype), generate
 
 
 @intrinsic
@@ -180,7 +188,7 @@ def store_u64(array, offset, value):
 
 @core_inlined
 def handle(m):
-    return carray(_pointer(m), HANDLE_WORDS, np.uint64)
+    return _array(m, HANDLE_WORDS, np.uint64)
 
 
 @core_inlined
@@ -190,105 +198,105 @@ def word(m, slot):
 
 @core_inlined
 def cpu(m):
-    return carray(_pointer(word(m, H_CPU)), CPU_WORDS, np.uint64)
+    return _array(word(m, H_CPU), CPU_WORDS, np.uint64)
 
 
 @core_inlined
 def traced_cpu(m):
-    return carray(_pointer(word(m, H_TRACE_CPU)), CPU_WORDS, np.uint64)
+    return _array(word(m, H_TRACE_CPU), CPU_WORDS, np.uint64)
 
 
 @core_inlined
 def ram(m):
-    return carray(_pointer(word(m, H_RAM)), word(m, H_RAM_SIZE), np.uint8)
+    return _array(word(m, H_RAM), word(m, H_RAM_SIZE), np.uint8)
 
 
 @core_inlined
 def page_flags(m):
-    return carray(_pointer(word(m, H_PAGE_FLAGS)), word(m, H_RAM_SIZE) >> 12, np.uint8)
+    return _array(word(m, H_PAGE_FLAGS), word(m, H_RAM_SIZE) >> 12, np.uint8)
 
 
 @core_inlined
 def page_code(m):
-    return carray(_pointer(word(m, H_PAGE_CODE)), word(m, H_RAM_SIZE) >> 12, np.uint64)
+    return _array(word(m, H_PAGE_CODE), word(m, H_RAM_SIZE) >> 12, np.uint64)
 
 
 @core_inlined
 def page_blocks(m):
-    return carray(_pointer(word(m, H_PAGE_BLOCKS)), word(m, H_RAM_SIZE) >> 12, np.uint32)
+    return _array(word(m, H_PAGE_BLOCKS), word(m, H_RAM_SIZE) >> 12, np.uint32)
 
 
 @core_inlined
 def fast(m):
-    return carray(_pointer(word(m, H_FAST)), FAST_ROWS, FAST_DTYPE)
+    return _array(word(m, H_FAST), FAST_ROWS, FAST_DTYPE)
 
 
 @core_inlined
 def tlb(m):
-    return carray(_pointer(word(m, H_TLB)), TLB_ROWS, TLB_DTYPE)
+    return _array(word(m, H_TLB), TLB_ROWS, TLB_DTYPE)
 
 
 @core_inlined
 def uops(m):
-    return carray(_pointer(word(m, H_UOPS)), UOP_ROOM, UOP_DTYPE)
+    return _array(word(m, H_UOPS), UOP_ROOM, UOP_DTYPE)
 
 
 @core_inlined
 def blocks(m):
-    return carray(_pointer(word(m, H_BLOCKS)), BLOCK_ROOM, BLOCK_DTYPE)
+    return _array(word(m, H_BLOCKS), BLOCK_ROOM, BLOCK_DTYPE)
 
 
 @core_inlined
 def buckets(m):
-    return carray(_pointer(word(m, H_BUCKETS)), HASH_ROOM, np.uint32)
+    return _array(word(m, H_BUCKETS), HASH_ROOM, np.uint32)
 
 
 @core_inlined
 def links(m):
-    return carray(_pointer(word(m, H_LINKS)), LINK_ENTRIES, LINK_DTYPE)
+    return _array(word(m, H_LINKS), LINK_ENTRIES, LINK_DTYPE)
 
 
 @core_inlined
 def ports(m):
     """One byte a port: 0 nobody there, 1 leaves the core."""
-    return carray(_pointer(word(m, H_PORTS)), 65536, np.uint8)
+    return _array(word(m, H_PORTS), 65536, np.uint8)
 
 
 @core_inlined
 def regions(m):
     """Claimed physical ranges, start and end (exclusive), H_REGION_COUNT pairs."""
-    return carray(_pointer(word(m, H_REGIONS)), 2 * MAX_REGIONS, np.uint64)
+    return _array(word(m, H_REGIONS), 2 * MAX_REGIONS, np.uint64)
 
 
 @core_inlined
 def costs(m):
-    return carray(_pointer(word(m, H_COSTS)), 64, np.uint64)
+    return _array(word(m, H_COSTS), 64, np.uint64)
 
 
 @core_inlined
 def breakpoints(m):
-    return carray(_pointer(word(m, H_BREAKPOINTS)), MAX_BREAKPOINTS, np.uint64)
+    return _array(word(m, H_BREAKPOINTS), MAX_BREAKPOINTS, np.uint64)
 
 
 @core_inlined
 def watches(m):
     """Watched linear ranges: start, end (exclusive), kind."""
-    return carray(_pointer(word(m, H_WATCHES)), 4 * MAX_BREAKPOINTS, np.uint64)
+    return _array(word(m, H_WATCHES), 4 * MAX_BREAKPOINTS, np.uint64)
 
 
 @core_inlined
 def decode_table(m):
-    return carray(_pointer(word(m, H_DECODE)), DECODE_WORDS, np.uint64)
+    return _array(word(m, H_DECODE), DECODE_WORDS, np.uint64)
 
 
 @core_inlined
 def row_table(m):
-    return carray(_pointer(word(m, H_ROWS)), ROW_ROOM * ROW_WORDS, np.uint64)
+    return _array(word(m, H_ROWS), ROW_ROOM * ROW_WORDS, np.uint64)
 
 
 @core_inlined
 def trace_buffer(m):
-    return carray(_pointer(word(m, H_TRACE)), word(m, H_TRACE_ROOM), np.uint64)
+    return _array(word(m, H_TRACE), word(m, H_TRACE_ROOM), np.uint64)
 
 
 @core

@@ -108,21 +108,21 @@ def core(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function of the processor (see the module's docstring)."""
     from numba import njit
 
-    return njit(error_model="numpy", boundscheck=CHECKED)(_unsigned(function))  # type: ignore[arg-type]
+    return njit(error_model="numpy", boundscheck=CHECKED, _nrt=False)(_unsigned(function))  # type: ignore[arg-type]
 
 
 def core_hot(function: Callable[..., Any]) -> Callable[..., Any]:
     """Like `core`, and inlined by LLVM at every call: for the loop's memory accesses."""
     from numba import njit
 
-    return njit(error_model="numpy", boundscheck=CHECKED, forceinline=True)(_unsigned(function))  # type: ignore[arg-type]
+    return njit(error_model="numpy", boundscheck=CHECKED, _nrt=False, forceinline=True)(_unsigned(function))  # type: ignore[arg-type]
 
 
 def core_inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Like `core`, and inlined by Numba itself: for what returns arrays."""
     from numba import njit
 
-    return njit(error_model="numpy", boundscheck=CHECKED, inline="always")(_unsigned(function))  # type: ignore[arg-type]
+    return njit(error_model="numpy", boundscheck=CHECKED, _nrt=False, inline="always")(_unsigned(function))  # type: ignore[arg-type]
 
 
 def unit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -232,7 +232,7 @@ def compile_unit(name: str) -> tuple[Any, str]:
 
     module = dict(UNITS)[name]
     function = getattr(importlib.import_module(f"pyvirt_edu.machine.{module}"), name)
-    compiled = cfunc(SIGNATURE, error_model="numpy", boundscheck=CHECKED)(_unsigned(function))
+    compiled = cfunc(SIGNATURE, error_model="numpy", boundscheck=CHECKED, _nrt=False)(_unsigned(function))
     item = (compiled._library.serialize_using_object_code(), compiled._wrapper_name)
     _store(name, unit_digest(module), item)
     return item

@@ -363,6 +363,8 @@ def _encode_match(meaning: Meaning, match: _Match, prefixes: Sequence[str], bits
     asked = next((SIZE_PREFIXES[p] for p in prefixes if p in ("a16", "a32")), None)
     address_size = meaning.address_size or asked or bits
     if memory is not None:
+        if len({o.address_size for o in operands if isinstance(o, Memory)}) > 1:
+            raise AssemblyError("both addresses must be equally wide", memory.column)
         if asked and asked != memory.address_size and not memory.absolute:
             raise AssemblyError(
                 f"a{asked} contradicts the address {memory.address_size} bits wide", memory.column

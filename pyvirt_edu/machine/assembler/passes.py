@@ -26,7 +26,6 @@ _STATEMENTS = (*_DATA, *_RESERVE, *_DIRECTIVES, *PREFIXES, *SIZE_PREFIXES, *MEAN
 _WORDS = frozenset(_STATEMENTS)
 
 _MOST_PASSES = 100
-_FIRST_THAT_GROWS = 3  #: before this pass the labels are guesses and sizes may still shrink
 _MOST_BYTES = 64 << 20
 
 
@@ -68,7 +67,6 @@ class _Assembly:
 
     def program(self) -> Program:
         for number in range(1, _MOST_PASSES + 1):
-            self.pass_number = number
             known = sum(value.known for value in self.before.values())
             old_lengths = dict(self.lengths)
             self._one_pass()
@@ -124,6 +122,8 @@ class _Assembly:
         name = self._full_name(token)
         for table in (self.now, self.before):
             if name in table:
+                if self.strict and not table[name].known:
+                    raise AssemblyError(f"{name} depends on itself", token.column)
                 return table[name]
         if name in self.given:
             return Value(self.given[name])
@@ -333,7 +333,8 @@ class _Assembly:
         operands = parse_operands(parser, self.bits)
         key = (self.line_number, self.part)
         self.part += 1
-        floor = self.lengths.get(key, 0) if self.pass_number >= _FIRST_THAT_GROWS else 0
+        # Before every symbol is known, lengths are guesses and may still shrink.
+        floor = self.lengths.get(key, 0) if self.strict else 0
         here = self.origin + len(self.code)
         if meaning.name.startswith("loop") and len(operands) == 2:
             prefixes.append(self._loop_counter(operands))
