@@ -75,7 +75,9 @@ def parse_size(text: str | int) -> int:
     else:
         match = _SIZE.fullmatch(text)
         if match is None:
-            raise ConfigurationError(f'ram={text!r} is not a size; write a number and KiB, MiB or GiB: "64MiB"')
+            raise ConfigurationError(
+                f'ram={text!r} is not a size; write a number and KiB, MiB or GiB: "64MiB"'
+            )
         size = int(float(match[1]) * _UNITS[match[2].upper()])
     if not SMALLEST_RAM <= size <= LARGEST_RAM:
         raise ConfigurationError(f"ram={text!r} is {size:,} bytes; a machine has between 64 KiB and 3584 MiB")
@@ -98,7 +100,9 @@ class Arrays:
         try:
             self.ram = np.zeros(ram, np.uint8)
         except MemoryError as error:
-            raise ConfigurationError(f"this computer has no room for {ram:,} bytes of RAM; ask for less") from error
+            raise ConfigurationError(
+                f"this computer has no room for {ram:,} bytes of RAM; ask for less"
+            ) from error
         pages = ram // PAGE
         self.words = np.zeros((cpus, CPU_WORDS), np.uint64)
         self.tlb = np.zeros((cpus, TLB_ROWS), TLB_DTYPE)

@@ -22,11 +22,16 @@ if TYPE_CHECKING:
     from capstone import Cs
 
 from .assembler import Program
+from .assembler.encoding import ADDRESS_SIZE, OPERAND_SIZE, PREFIXES
+from .assembler.registers import SEGMENTS
 
 #: Capstone's names that are not Intel's.
 _SPELLING = {
     "pushal": "pushad", "popal": "popad", "repz": "repe", "repnz": "repne", "sal": "shl",
 }  # fmt: skip
+_PREFIX_BYTES = frozenset([*PREFIXES.values(), OPERAND_SIZE, ADDRESS_SIZE])
+#: Instructions whose text does not show the operand size.
+_SILENT_SIZE = frozenset("ret retf leave enter lgdt lidt sgdt sidt sysexit".split())
 _BRANCH = re.compile(r"(?:j\w+|call|loop\w*)$")
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 
@@ -111,21 +116,59 @@ def _capstone(bits: int) -> Cs:
 def _decode_one(code: bytes, address: int, bits: int) -> tuple[int, str, str] | None:
     """Length, mnemonic and operands of the first instruction."""
     for _, size, mnemonic, operands in _capstone(bits).disasm_lite(code[:15], address, 1):
-        return _spell(size, mnemonic, operands)
+        return size, *_spell(code[:size], address, bits, mnemonic, operands)
     return None
 
 
-def _spell(size: int, mnemonic: str, operands: str) -> tuple[int, str, str]:
+def _prefixes(code: bytes) -> set[int]:
+    found = set()
+    for byte in code:
+        if byte not in _PREFIX_BYTES:
+            break
+        found.add(byte)
+    return found
+
+
+def _spell(code: bytes, address: int, bits: int, mnemonic: str, operands: str) -> tuple[str, str]:
+    """Say what Capstone leaves out, so that the text assembles to the same instruction."""
     words = [_SPELLING.get(word, word) for word in mnemonic.split()]
-    name = words[-1]
-    if name in ("lcall", "ljmp") or (name in ("call", "jmp") and operands.startswith("ptr [")):
+    name, prefixes = words[-1], _prefixes(code)
+    other = 48 - bits  # the size that is not the mode's own
+    far = name in ("lcall", "ljmp") or (name in ("call", "jmp") and operands.startswith("ptr "))
+    if name == "rcl" and "," not in operands:
+        operands += ", 1"
+    size = other if OPERAND_SIZE in prefixes else bits
+    if size == 16 and address <= 0xFFFF and _BRANCH.match(name) and _NUMBER.fullmatch(operands):
+        operands = f"{int(operands, 0) & 0xFFFF:#x}"  # IP wraps at 64 KiB
+    if OPERAND_SIZE in prefixes:
+        if name == "push" and _NUMBER.fullmatch(operands):
+            operands = f"{'word' if other == 16 else 'dword'} {operands}"
+        elif name in ("pushf", "popf", "iret") and bits == 32:
+            words[-1] += "w"
+        elif (
+            name in _SILENT_SIZE
+            or (_BRANCH.match(name) and _NUMBER.fullmatch(operands))
+            or (name in ("push", "pop") and operands in SEGMENTS)
+            or far
+        ):
+            words.insert(0, f"o{other}")
+    if ADDRESS_SIZE in prefixes:
+        if name.startswith("loop") or name == "xlatb":
+            words.insert(0, f"a{other}")
+        word, mask = ("word", 0xFFFF) if other == 16 else ("dword", 0xFFFFFFFF)
+        operands = re.sub(
+            r"\[(0x[0-9a-f]+|\d+)\]", lambda found: f"[{word} {int(found[1], 0) & mask:#x}]", operands
+        )
+    if name == "xlatb":
+        words[:0] = [segment for segment in SEGMENTS if PREFIXES[segment] in prefixes]
+    if far:
         words[-1] = name.removeprefix("l")
         if "[" in operands:
             operands = "far " + operands.removeprefix("ptr ")
         else:
             operands = operands.replace(", ", ":")
     operands = re.sub(r"(?<!word )(?<!byte )\bptr \[", "[", operands)
-    return size, " ".join(words), operands
+    return " ".join(words), operands
 
 
 def disassemble(

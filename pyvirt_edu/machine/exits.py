@@ -70,7 +70,17 @@ class Exit:
     ``vector, error_code``  of an exception
     """
 
-    __slots__ = ("address", "eip", "error_code", "instructions", "linear", "reason", "size", "value", "vector")
+    __slots__ = (
+        "address",
+        "eip",
+        "error_code",
+        "instructions",
+        "linear",
+        "reason",
+        "size",
+        "value",
+        "vector",
+    )
 
     def __init__(
         self,

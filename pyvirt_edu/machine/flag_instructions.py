@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .access import read_segment
 from .flags import get_arithmetic, read_eflags, set_arithmetic, write_eflags
 from .handles import cpu, fault
 from .jit import core
@@ -28,14 +29,17 @@ from .layout import (
     PF,
     RAX,
     RF,
+    RSP,
     SF,
     SHADOW,
+    SS,
     TF,
     VM,
     ZF,
 )
 from .privilege import io_privilege
-from .segments import pop, push
+from .segment_cache import stack_mask
+from .segments import push, set_stack_pointer
 from .tlb import flush_fast
 
 EVERYBODY = ARITHMETIC | TF | DF | NT | AC | ID
@@ -97,9 +101,10 @@ def pop_flags(m, size):
     c = cpu(m)
     if forbidden_in_v86(m):
         return
-    value = pop(m, size)
+    value = read_segment(m, SS, c[RSP] & stack_mask(m), size)
     if c[EVENT]:
         return
+    set_stack_pointer(m, c[RSP] + size)
     changeable = EVERYBODY
     if may_change_if(m):
         changeable |= IF

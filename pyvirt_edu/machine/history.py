@@ -162,4 +162,3 @@ class History:
                     f"the replay left the recorded path at instruction {c[INSTRUCTIONS]:,} "
                     f"(exit {reason}, expected {reasons} at {expected:,}); please report this"
                 )
-

@@ -299,7 +299,8 @@ class CPU:
         r = self.as_dict()
         lines = ["  ".join(f"{n}={r[n]:08x}" for n in ("eax", "ebx", "ecx", "edx"))]
         lines.append("  ".join(f"{n}={r[n]:08x}" for n in ("esi", "edi", "ebp", "esp")))
-        lines.append(f"eip={r['eip']:08x}  eflags={r['eflags']:08x} [{self.flags}]  {self.mode}, CPL {self.cpl}")
+        flags = f"eflags={r['eflags']:08x} [{self.flags}]"
+        lines.append(f"eip={r['eip']:08x}  {flags}  {self.mode}, CPL {self.cpl}")
         lines.append("  ".join(f"{n}={r[n]:04x}" for n in ("cs", "ss", "ds", "es", "fs", "gs")))
         lines.append("  ".join(f"{n}={r[n]:08x}" for n in ("cr0", "cr2", "cr3", "cr4")))
         return "\n".join(lines)
@@ -406,5 +407,3 @@ def _unknown(name: str) -> str:
     close = difflib.get_close_matches(name.lower(), names, 1)
     hint = f"; did you mean {close[0]!r}?" if close else "; dir(cpu) lists them"
     return f"the processor has no register {name!r}{hint}"
-
-

@@ -11,7 +11,7 @@ the same counts, and stops short of everything that is not plain RAM in the fast
 
 from __future__ import annotations
 
-from .access import probe_segment_write, read_segment, write_segment
+from .access import count_access, probe_segment_write, read_segment, write_segment
 from .flags import narrow_carries, sign_extend, size_mask, sub_carries, zero
 from .handles import (
     costs,
@@ -77,6 +77,83 @@ from .uops import COST_STRING, OP_CMPS, OP_INS, OP_LODS, OP_MOVS, OP_OUTS, OP_SC
 NOWHERE = 0xFFFF_FFFF_FFFF_FFFF  # not a place in RAM
 
 
+# --- where operands lie -------------------------------------------------------------------------
+
+
+@core
+def place_to_read(m, linear):
+    """Where a linear address lies in RAM if the fast path knows it, else NOWHERE."""
+    c = cpu(m)
+    index = (linear >> 12) & (FAST_ENTRIES - 1)
+    if c[CPL] == 3:
+        index += FAST_ENTRIES
+    entry = fast(m)[index]
+    if entry.read != linear & 0xFFFF_F000:
+        return NOWHERE
+    physical = entry.offset + linear
+    if physical >= word(m, H_RAM_SIZE) or page_flags(m)[physical >> 12] & (PAGE_WATCH | PAGE_MMIO) != 0:
+        return NOWHERE
+    return physical
+
+
+@core
+def place_to_write(m, linear):
+    c = cpu(m)
+    index = (linear >> 12) & (FAST_ENTRIES - 1)
+    if c[CPL] == 3:
+        index += FAST_ENTRIES
+    entry = fast(m)[index]
+    if entry.write != linear & 0xFFFF_F000:
+        return NOWHERE
+    physical = entry.offset + linear
+    if physical >= word(m, H_RAM_SIZE) or page_flags(m)[physical >> 12] != PAGE_DIRTY:
+        return NOWHERE
+    return physical
+
+
+@core
+def within_page(linear, size):
+    return (linear & (PAGE - 1)) + size <= PAGE
+
+
+@core
+def load_element(m, seg, offset, size):
+    """Read a string operand: straight from RAM where the fast path may, else as all reads."""
+    c = cpu(m)
+    linear = (c[BASE + seg] + offset) & 0xFFFF_FFFF
+    if offset + size <= c[READ_END + seg] and within_page(linear, size):
+        place = place_to_read(m, linear)
+        if place != NOWHERE:
+            count_access(m)
+            memory = ram(m)
+            if size == 1:
+                return load_u8(memory, place)
+            if size == 2:
+                return load_u16(memory, place)
+            return load_u32(memory, place)
+    return read_segment(m, seg, offset, size)
+
+
+@core
+def store_element(m, offset, size, value):
+    """Write at ES:offset; no prefix overrides the destination's segment."""
+    c = cpu(m)
+    linear = (c[BASE + ES] + offset) & 0xFFFF_FFFF
+    if offset + size <= c[WRITE_END + ES] and within_page(linear, size):
+        place = place_to_write(m, linear)
+        if place != NOWHERE:
+            count_access(m)
+            memory = ram(m)
+            if size == 1:
+                store_u8(memory, place, value)
+            elif size == 2:
+                store_u16(memory, place, value)
+            else:
+                store_u32(memory, place, value)
+            return
+    write_segment(m, ES, offset, size, value)
+
+
 # --- one iteration ----------------------------------------------------------------------------
 
 
@@ -118,15 +195,15 @@ def iterate(m, op, size, mask, seg):
     elif op == OP_STOS or op == OP_SCAS:
         value = c[RAX] & size_mask(size)
     else:
-        value = read_segment(m, seg, si, size)
+        value = load_element(m, seg, si, size)
     if c[EVENT]:
         return 0
     if op == OP_MOVS or op == OP_STOS or op == OP_INS:
-        write_segment(m, ES, di, size, value)
+        store_element(m, di, size, value)
         if c[EVENT]:
             return 0
     elif op == OP_CMPS or op == OP_SCAS:
-        other = read_segment(m, ES, di, size)
+        other = load_element(m, ES, di, size)
         if c[EVENT]:
             return 0
         compare(m, value, other, size)
@@ -150,43 +227,12 @@ def iterate(m, op, size, mask, seg):
 def elements_ahead(offset, linear, size, mask, end, down):
     """How many elements from here lie in this page, below the segment's `end`, unwrapped."""
     place = linear & (PAGE - 1)
-    if offset + size > end or place + size > PAGE or offset + size > mask + 1:
+    if offset + size > end or not within_page(linear, size) or offset + size > mask + 1:
         return 0
     if down:
         return min(place // size, offset // size) + 1
     room = min(end, mask + 1) - offset
     return min((PAGE - place) // size, room // size)
-
-
-@core
-def place_to_read(m, linear):
-    """Where a linear address lies in RAM if the fast path knows it, else NOWHERE."""
-    c = cpu(m)
-    index = (linear >> 12) & (FAST_ENTRIES - 1)
-    if c[CPL] == 3:
-        index += FAST_ENTRIES
-    entry = fast(m)[index]
-    if entry.read != linear & 0xFFFF_F000:
-        return NOWHERE
-    physical = entry.offset + linear
-    if physical >= word(m, H_RAM_SIZE) or page_flags(m)[physical >> 12] & (PAGE_WATCH | PAGE_MMIO) != 0:
-        return NOWHERE
-    return physical
-
-
-@core
-def place_to_write(m, linear):
-    c = cpu(m)
-    index = (linear >> 12) & (FAST_ENTRIES - 1)
-    if c[CPL] == 3:
-        index += FAST_ENTRIES
-    entry = fast(m)[index]
-    if entry.write != linear & 0xFFFF_F000:
-        return NOWHERE
-    physical = entry.offset + linear
-    if physical >= word(m, H_RAM_SIZE) or page_flags(m)[physical >> 12] != PAGE_DIRTY:
-        return NOWHERE
-    return physical
 
 
 @core

@@ -29,12 +29,14 @@ GENERAL = {
 SIZE_WORD = {8: "byte", 16: "word", 32: "dword"}
 
 MEMORY_32 = [
-    "[eax]", "[ebp]", "[esp]", "[esi+4]", "[ebx-128]", "[ebx+128]", "[esp+8]", "[eax+ecx*4]", "[edx*8+0x12345678]",
-    "[ebp+edi*2-1]", "[eax*5]", "[0x12345678]", "[fs:ecx]", "[dword ebx+1]", "[byte ecx+0]", "[ecx+esp]", "[es:0x44]",
+    "[eax]", "[ebp]", "[esp]", "[esi+4]", "[ebx-128]", "[ebx+128]", "[esp+8]", "[eax+ecx*4]", 
+    "[edx*8+0x12345678]",
+    "[ebp+edi*2-1]", "[eax*5]", "[0x12345678]", "[fs:ecx]", "[dword ebx+1]", "[byte ecx+0]",
+    "[ecx+esp]", "[es:0x44]",
 ]  # fmt: skip
 MEMORY_16 = [
-    "[bx+si]", "[bx+di+3]", "[bp+si-4]", "[bp+di+0x1234]", "[si]", "[di]", "[bp]", "[bx]", "[0x1234]", "[ss:bx]",
-    "[bp-128]", "[si+bp+127]", "[word bx+2]",
+    "[bx+si]", "[bx+di+3]", "[bp+si-4]", "[bp+di+0x1234]", "[si]", "[di]", "[bp]", "[bx]", "[0x1234]",
+    "[ss:bx]", "[bp-128]", "[si+bp+127]", "[word bx+2]",
 ]  # fmt: skip
 
 
@@ -100,7 +102,9 @@ def places(row: Row, place: str, size: int, bits: int, rng: random.Random) -> li
     edges = {8: ["0", "1", "0x7f", "0x80", "255", "-1"], 16: ["0", "127", "128", "0x1234", "0xffff", "-128"]}
     if wide == "s":
         return ["-128", "127", "byte 5"]
-    return rng.sample(edges.get(width, ["0", "127", "128", "0x80000000", "0xffffffff", "-129", "0x12345678"]), 3)
+    return rng.sample(
+        edges.get(width, ["0", "127", "128", "0x80000000", "0xffffffff", "-129", "0x12345678"]), 3
+    )
 
 
 def name(row: Row, size: int) -> str:
@@ -163,20 +167,25 @@ def ours_by_line(cases: list[tuple[int, str, Row]]) -> list[bytes]:
     return [row.code for row in listing[1::2]]
 
 
-def nasm(source: str, folder: Path) -> list[bytes]:
-    """Bytes of each source line, from NASM's listing."""
+def nasm(source: str, folder: Path) -> bytes:
+    """What NASM makes of a source."""
     if shutil.which("nasm") is None:
         pytest.skip("nasm is not installed: the comparison with it is left out")
     (folder / "all.asm").write_text(source)
     command = ["nasm", "-w-all", "-f", "bin", "-o", "all.bin", "-l", "all.lst", "all.asm"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr[:3000]
+    return (folder / "all.bin").read_bytes()
+
+
+def nasm_lines(source: str, folder: Path) -> list[bytes]:
+    """Bytes of each source line, from NASM's listing (which does not know the origin)."""
+    whole = nasm(source, folder)
     lines = [b""] * len(source.splitlines())
     for row in (folder / "all.lst").read_text().splitlines():
-        found = re.match(r"\s*(\d+) [0-9A-F]{8} ([0-9A-F()\[\]]+)-?(?:\s|$)", row)
-        if found:
+        if found := re.match(r"\s*(\d+) [0-9A-F]{8} ([0-9A-F()\[\]]+)-?(?:\s|$)", row):
             lines[int(found[1]) - 1] += bytes.fromhex(re.sub(r"[()\[\]]", "", found[2]))
-    assert b"".join(lines) == (folder / "all.bin").read_bytes(), "the listing was misread"
+    assert b"".join(lines) == whole, "the listing was misread"
     return lines
 
 
@@ -204,7 +213,9 @@ def test_every_row_is_written() -> None:
         at = 1 if two else 0
         reg = body[at + 1] >> 3 & 7 if len(body) > at + 1 else None
         reached |= {(two, body[at], None), (two, body[at], reg)}
-    missing = [row for row in ROWS if not is_synonym(row) and (row.two_byte, row.opcode, row.reg) not in reached]
+    missing = [
+        row for row in ROWS if not is_synonym(row) and (row.two_byte, row.opcode, row.reg) not in reached
+    ]
     assert not missing, [str(row) for row in missing]
     synonyms = [str(row) for row in ROWS if is_synonym(row)]
     assert len(synonyms) == 8 + 2 + 6 + 7 + 8, synonyms  # 82, F6/F7 1, shifts 6, 0F 18..1E, ESC
@@ -213,7 +224,7 @@ def test_every_row_is_written() -> None:
 def test_agrees_with_nasm(tmp_path: Path) -> None:
     cases = all_texts()
     assert len(cases) > 4000
-    theirs = nasm(source_of(cases), tmp_path)[1::2]
+    theirs = nasm_lines(source_of(cases), tmp_path)[1::2]
     wrong = [
         f"bits {bits}: {text}: nasm {b.hex()} ours {a.hex()}"
         for (bits, text, _), a, b in zip(cases, ours_by_line(cases), theirs)
@@ -286,11 +297,11 @@ end:    hlt
 
 
 def test_a_whole_program_as_nasm_does(tmp_path: Path) -> None:
-    lines = [row.code for row in assemble(PROGRAM).listing]
-    for text, ours, theirs in zip(PROGRAM.splitlines(), lines, nasm(PROGRAM, tmp_path)):
-        if "times" not in text and "res" not in text:  # the listing abbreviates those
-            assert ours == theirs, text
-    assert bytes(assemble(PROGRAM)) == (tmp_path / "all.bin").read_bytes()
+    theirs = nasm(PROGRAM, tmp_path)
+    for row in assemble(PROGRAM).listing:
+        start = row.address - 0x7C00
+        assert row.code == theirs[start : start + len(row.code)], row
+    assert bytes(assemble(PROGRAM)) == theirs
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -299,24 +310,24 @@ def test_jumps_find_their_length_as_in_nasm(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
     lines = [f"bits {rng.choice((16, 32))}"]
     for i in range(150):
-        lines.append(f"L{i}: {rng.choice(('jmp', 'jz', 'call', 'jnbe'))} L{rng.randrange(max(0, i - 20), min(150, i + 20))}")
+        lines.append(
+            f"L{i}: {rng.choice(('jmp', 'jz', 'call', 'jnbe'))} L{rng.randrange(max(0, i - 20), min(150, i + 20))}"
+        )
         lines.append(f"times {rng.choice((0, 1, 5, 12))} nop")
     source = "\n".join(lines) + "\n"
-    nasm(source.replace("times 0 nop", ""), tmp_path)
-    assert bytes(assemble(source)) == (tmp_path / "all.bin").read_bytes()
+    assert bytes(assemble(source)) == nasm(source, tmp_path)
 
 
 _LLVM = """
 import sys
 import llvmlite.binding as llvm
 llvm.initialize_all_targets(); llvm.initialize_all_asmprinters()
+llvm.initialize_native_asmparser()
 asm = sys.stdin.read().replace("\\n", "\\\\0A").replace('"', "\\\\22")
 module = llvm.parse_assembly('target triple = "i386-unknown-none-elf"\\nmodule asm "' + asm + '"')
 machine = llvm.Target.from_triple("i386-unknown-none-elf").create_target_machine()
-llvm.initialize_all_asmprinters()
-llvm.initialize_native_asmparser()
 obj = llvm.ObjectFileRef.from_data(machine.emit_object(module))
-sys.stdout.write(next(s.data() for s in obj.sections() if s.name() == ".text").hex())
+sys.stdout.write(next(s.data() for s in obj.sections() if s.name() == b".text").hex())
 """
 
 #: Operations that LLVM's Intel syntax spells as ours (memory with "ptr").
@@ -335,7 +346,9 @@ def test_agrees_with_llvm(bits: int) -> None:
     cases = [
         text
         for mode, text, row in all_texts(seed=2)
-        if mode == bits and row.operation in _COMMON and not re.search(r"\[(byte|word|dword|0x|\w\w:)|esp\]", text)
+        if mode == bits
+        and row.operation in _COMMON
+        and not re.search(r"\[(byte|word|dword|0x|\w\w:|\w+\*5)|esp\]|byte \d", text)
     ]
     cases = [re.sub(r"-(\d+)$", r"-\1", text) for text in cases]
     theirs_source = [re.sub(r"(byte|word|dword) \[", r"\1 ptr [", text) for text in cases]
@@ -403,7 +416,7 @@ def test_disassembled_text_assembles_again() -> None:
         ("mov eax, 12fh0", 1, 10, ("not a number: 12fh0", "0x1F or 1Fh")),
         ("mov eax, (1 + 2", 1, 16, ("expected ')'",)),
         ("mov eax, 1 / 0", 1, 12, ("division by zero",)),
-        ("mov eax, 1 nop", 1, 12, ("unexpected 'nop'",)),
+        ("mov eax, 1 nop", 1, 12, ("expected ',' before 'nop'",)),
         ("times 3 - $ nop\ntimes 2 - $ nop", 2, 7, ("negative count",)),
         ("nop\norg 5", 2, 1, ("org must come before any code",)),
         ("%define x 5", 1, 1, ("no preprocessor", "equ")),
@@ -418,7 +431,9 @@ def test_disassembled_text_assembles_again() -> None:
         ("shl eax, bl", 1, 5, ("cannot take these operands", "cl")),
     ],
 )
-def test_errors_name_the_place_and_the_remedy(source: str, line: int, column: int, words: tuple[str, ...]) -> None:
+def test_errors_name_the_place_and_the_remedy(
+    source: str, line: int, column: int, words: tuple[str, ...]
+) -> None:
     with pytest.raises(AssemblyError) as caught:
         assemble(source)
     error = caught.value

@@ -72,7 +72,7 @@ class Bench:
             setattr(cpu, "e" + name if name in WORDS else name, registers[name])
         cpu.eflags = registers["flags"] & REAL_MODE_FLAGS | 2
         reason = machine.run(max_instructions=200_000).reason
-        wrong = [] if reason == "hlt" else [f"ended with {reason}"]
+        wrong = [] if reason == "halt" else [f"ended with {reason}"]
 
         expected = {**registers, **case["final"]["regs"]}
         for name in WORDS + SEGMENTS + ["ip"]:

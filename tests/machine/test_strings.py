@@ -162,7 +162,7 @@ def test_rep_stops_at_a_fault_with_the_registers_of_that_iteration(machine: Mach
     cpu = real.cpu
     cpu.cs, cpu.eip, cpu.es, cpu.ss, cpu.esp = 0, 0x7C00, 0x1000, 0x3000, 0x100
     cpu.eax, cpu.ecx, cpu.edi, cpu.eflags = 0x1234, 10, 0xFFF9, 2
-    assert real.run(max_instructions=50).reason == "hlt"
+    assert real.run(max_instructions=50).reason == "halt"
     assert (cpu.ecx, cpu.edi) == (7, 0xFFFF)
     assert real.read(0x1FFF9, 6) == b"\x34\x12" * 3
     assert int.from_bytes(real.read(0x300FA, 2), "little") == 0x7C00  # the instruction itself

@@ -461,7 +461,8 @@ def _trailing(
 # What to say when nothing fits.
 
 _PLACES = {
-    "E": ("reg", "mem"), "G": ("reg",), "M": ("mem",), "R": ("reg",), "Z": ("reg",), "I": ("imm",), "J": ("target",),
+    "E": ("reg", "mem"), "G": ("reg",), "M": ("mem",), "R": ("reg",), "Z": ("reg",), "I": ("imm",),
+    "J": ("target",),
     "O": ("[address]",), "A": ("selector:offset",), "S": ("segment register",), "C": ("control register",),
     "D": ("debug register",), "X": ("[esi]",), "Y": ("es:[edi]",),
 }  # fmt: skip

@@ -246,20 +246,16 @@ class _Assembly:
         if not parser.token:
             raise AssemblyError("times needs something to repeat", parser.column)
         body = parser.position
-        start = len(self.code)
         for _ in range(count):
             parser.position = body
             before = len(self.code)
-            self.statement_start = before
             self._statement(parser)
-            if bytes(self.code[before:]) and "$" not in {t.text for t in parser.tokens[body:]}:
-                # Data and most instructions repeat unchanged; jumps do not, being relative.
-                if parser.tokens[body].lower in _DATA:
-                    self._emit(bytes(self.code[before:]) * (count - 1))
-                    break
+            # Data repeats unchanged ($ is where the line begins); jumps do not, being relative.
+            if parser.tokens[body].lower in _DATA:
+                self._emit(bytes(self.code[before:]) * (count - 1))
+                break
         if not count:
             parser.position = len(parser.tokens)
-        self.statement_start = start
 
     def _align(self, parser: Parser, fill: int | None) -> None:
         column = parser.column
@@ -358,4 +354,3 @@ class _Assembly:
         if any(prefix in SIZE_PREFIXES for prefix in prefixes):
             raise AssemblyError("a size prefix needs an instruction", parser.column)
         self._emit(bytes(PREFIXES[prefix] for prefix in prefixes))
-

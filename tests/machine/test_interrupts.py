@@ -1,0 +1,351 @@
+"""Delivery of exceptions and interrupts: manual 3A chapter 6, 3B chapter 20.
+
+Each test says what the manual expects; `run` executes it here and, where QEMU is installed,
+there as well. Tests that look at what QEMU leaves out (RF in the frame, limits) run here only.
+"""
+
+from __future__ import annotations
+
+import pytest
+from guest_lab import (
+    ABSENT_CODE,
+    ABSENT_DATA,
+    CODE,
+    CODE1,
+    CODE3,
+    CODE16,
+    CONFORMING,
+    DATA,
+    DF_TSS,
+    ORIGIN,
+    READ_ONLY,
+    SMALL_STACK,
+    STACK0,
+    STACK3,
+    TASK_GATE,
+    Program,
+    expect,
+    faults,
+    new_machine,
+    ring3,
+    run_here,
+    run_qemu,
+    v86,
+)
+
+from pyvirt_edu import Machine, assemble
+
+GP, NP, SS, TS, UD, DF = 13, 11, 12, 10, 6, 8
+
+
+@pytest.fixture(params=["here", "qemu"])
+def run(request):
+    return run_here if request.param == "here" else run_qemu
+
+
+# --- gates -----------------------------------------------------------------------------
+
+
+def test_gate_errors(run):
+    """3A 6.13, table in INT n: the error code names the gate, vector * 8 + 2 (the IDT bit).
+
+    Beyond the limit and of a wrong type: #GP. Not present: #NP. INT is a program's wish, so
+    EXT is 0.
+    """
+    program = Program(
+        expect("int 0x90") + expect("int 0x50") + expect("int 0x51"),
+        gates={0x51: (CODE, "common", 0x0E), 0x50: (CODE, "common", 0x8C)},
+    )
+    assert faults(run(program)) == [(GP, 0x90 * 8 + 2), (GP, 0x50 * 8 + 2), (NP, 0x51 * 8 + 2)]
+
+
+def test_gate_privilege(run):
+    """3A 6.12.1.1: INT n and INT3 need CPL <= DPL of the gate; an exception does not ask."""
+    program = Program(ring3("int 0x21") + ring3("int3") + ring3("ud2"), gates={0x21: (CODE, "vector6", 0x8E)})
+    assert faults(run(program)) == [(GP, 0x21 * 8 + 2), (GP, 3 * 8 + 2), (UD, None)]
+
+
+def test_gate_code_segment_errors(run):
+    """3A 6.12.1, INT n: the selector in the gate is checked like a call gate's, EXT 0."""
+    program = Program(
+        expect("int 0x50") + expect("int 0x51") + expect("int 0x52") + expect("int 0x53") + expect("int 0x54"),
+        gates={
+            0x50: (0, "common", 0x8E),
+            0x51: (DATA, "common", 0x8E),
+            0x52: (ABSENT_CODE, "common", 0x8E),
+            0x53: (0xF00, "common", 0x8E),
+            0x54: (CODE3, "common", 0x8E),
+        },
+    )
+    assert faults(run(program)) == [(GP, 0), (GP, DATA), (NP, ABSENT_CODE), (GP, 0xF00), (GP, CODE3 & ~3)]
+
+
+def test_external_bit():
+    """3A 6.13: EXT is 1 when the event that could not be delivered was no INT n. QEMU leaves it out."""
+    absent = Program(expect("ud2"), gates={6: (ABSENT_CODE, "common", 0x8E)})
+    assert faults(run_here(absent)) == [(NP, ABSENT_CODE | 1)]
+    gone = Program(expect("ud2"), gates={6: (CODE, "common", 0x0E)})
+    assert faults(run_here(gone)) == [(NP, 6 * 8 + 3)]
+
+
+def test_interrupt_and_trap_gates(run):
+    """3A 6.12.1.3: both clear TF, NT, RF and VM; an interrupt gate clears IF as well."""
+    handler = "pushfd\npop eax\nand eax, 0x4700\ncall log\nadd esp, 12\njmp [resume]\n"
+    program = Program(
+        "push dword 0x4602\npopfd\n"
+        + expect("int 0x50")
+        + "push dword 0x4602\npopfd\n"
+        + expect("int 0x51")
+        + f"push dword 2\npopfd\njmp finish\nhandler: {handler}",
+        gates={0x50: (CODE, "handler", 0x8E), 0x51: (CODE, "handler", 0x8F)},
+    )
+    assert run(program) == [0x400, 0x600]
+
+
+def test_16_bit_gate(run):
+    """3A 6.12.1: a 16-bit gate has a 16-bit offset and pushes words, the error code too."""
+    handler = (
+        f"mov eax, {STACK0}\nsub eax, esp\ncall log\nmovzx eax, word [esp]\ncall log\n"
+        f"movzx eax, word [esp + 2]\ncall log\nmov esp, {STACK0}\njmp [resume]\n"
+    )
+    # CODE16 is based at the image, so its offsets are small; a far jump leads back to flat code
+    program = Program(
+        expect("int 0x50\nback: nop")
+        + expect("mov ax, 0xF00\nmov ds, ax")
+        + f"jmp finish\nhandler: {handler}\nbits 16\nlow: jmp dword {CODE}:handler\nbits 32\n",
+        gates={0x50: (CODE16, 0, 0x86), GP: (CODE16, 0, 0x86)},
+    )
+    program.set_gate(0x50, CODE16, program["low"] - ORIGIN, 0x86)
+    program.set_gate(GP, CODE16, program["low"] - ORIGIN, 0x86)
+    assert run(program) == [6, program["back"] & 0xFFFF, CODE, 8, 0xF00, program["back"] + 18 & 0xFFFF]
+
+
+def test_stack_of_inner_ring(run):
+    """3A 6.12.1: from ring 3 the frame lies on SS0:ESP0 of the TSS and holds the old SS:ESP."""
+    handler = (
+        f"mov ax, {DATA}\nmov ds, ax\nmov eax, {STACK0}\nsub eax, esp\ncall log\n"
+        "mov eax, [esp]\nsub eax, [marker]\ncall log\nmov eax, [esp + 4]\ncall log\n"
+        "mov eax, [esp + 12]\ncall log\nmov eax, [esp + 16]\ncall log\nmov eax, ss\ncall log\n"
+        "mov esp, 0x7000\njmp [resume]\n"
+    )
+    program = Program(
+        ring3("int 0x50\nback: nop") + f"jmp finish\nhandler: {handler}\nmarker: dd back",
+        gates={0x50: (CODE, "handler", 0xEE)},
+    )
+    assert run(program) == [20, 0, CODE3, STACK3, 0x33, DATA]
+
+
+def test_conforming_handler(run):
+    """3A 6.12.1: a handler in a conforming segment runs at the CPL of who was interrupted."""
+    program = Program(
+        ring3("int 0x50") + "jmp finish\nhandler: int 0x40",
+        gates={0x50: (CONFORMING, "handler", 0xEE)},
+    )
+    (fault,) = run(program)
+    assert (fault.vector, fault.cs) == (0x40, CONFORMING | 3)
+
+
+@pytest.mark.parametrize(
+    ("ss1", "expected"),
+    [
+        (0, (TS, 0)),  # null
+        (DATA | 1, (TS, DATA)),  # DPL 0
+        (0x33, (TS, 0x30)),  # RPL 3
+        (READ_ONLY | 1, (TS, READ_ONLY)),
+        (0xF01, (TS, 0xF00)),  # beyond the GDT
+    ],
+)
+def test_inner_stack_errors(run, ss1, expected):
+    """3A 6.12.1, INT n: what is wrong with the new stack segment is #TS with its selector."""
+    program = Program(ring3("int 0x50"), gates={0x50: (CODE1 | 1, "common", 0xEE)}, main={"ss1": ss1})
+    assert faults(run(program)) == [expected]
+
+
+# --- double and triple faults -------------------------------------------------------------
+
+
+def test_double_fault_of_contributory_faults(run):
+    """3A table 6-5: #GP, then #NP for its gate: #DF with error code 0, EIP of the first."""
+    program = Program(
+        expect("mov ax, 0xF00\nculprit: mov ds, ax"),
+        gates={GP: (ABSENT_CODE, "common", 0x8E)},
+    )
+    (fault,) = run(program)
+    assert (fault.vector, fault.error, fault.eip) == (DF, 0, program["culprit"])
+
+
+def test_benign_fault_then_contributory():
+    """3A table 6-5: #UD is benign, so the #GP of its gate is handled in its turn, EXT set."""
+    program = Program(expect("ud2"), gates={6: (CODE3, "common", 0x8E)})
+    assert faults(run_here(program)) == [(GP, (CODE3 & ~3) | 1)]
+
+
+def test_software_interrupt_is_benign(run):
+    """3A table 6-4: INT 13 is not #GP: a fault on its way is no double fault, no error code."""
+    program = Program(expect("int 0x0D"), gates={GP: (CODE, "vector13", 0x8E), 0x40: (0, 0, 0)})
+    log = run(program)
+    assert log[0].vector == GP
+    broken = Program(expect("int 0x0D"), gates={GP: (ABSENT_CODE, "common", 0x8E)})
+    assert faults(run(broken)) == [(NP, ABSENT_CODE)]
+
+
+def test_double_fault_through_task_gate():
+    """3A 6.15, interrupt 8: a task gate gives #DF a stack of its own, when SS:ESP has no room left."""
+    handler = f"double: pop eax\ncall log\nmov ax, {DATA}\nmov ss, ax\nmov esp, {STACK0}\njmp [resume]\n"
+    program = Program(
+        expect(f"mov ax, {SMALL_STACK}\nmov ss, ax\nmov esp, 4\npush eax\npush eax") + "jmp finish\n" + handler,
+        gates={DF: (DF_TSS, 0, 0x85)},
+        df_task={"eip": "double", "cs": CODE, "ss": DATA, "esp": 0x4000, "ds": DATA, "es": DATA, "eflags": 2},
+    )
+    # #SS of the PUSH, #SS again for its frame: double fault with error code 0
+    assert run_here(program) == [0]
+
+
+def test_triple_fault_shuts_down():
+    """3A 6.15: a fault while #DF is delivered shuts the processor down; the machine lives on."""
+    program = Program("lidt [empty]\nud2\nempty: dw 0\ndd 0")
+    m = new_machine(program)
+    assert m.run(max_instructions=10_000).reason == "shutdown"
+
+
+# --- what the frame says -------------------------------------------------------------------
+
+
+def test_resume_flag_in_the_frame():
+    """3B 17.3.1.1: a fault pushes RF = 1, so that its instruction can be tried again; a trap not."""
+    log = run_here(Program(expect("ud2") + expect("int3") + expect("int 0x40")))
+    assert [bool(f.eflags & 0x10000) for f in log] == [True, False, False]
+
+
+def test_return_address(run):
+    """3A 6.5: faults push the address of the instruction, traps that of the next."""
+    program = Program(expect("first: ud2") + expect("int3\nsecond: nop") + expect("int 0x40\nthird: nop"))
+    assert [f.eip for f in run(program)] == [program["first"], program["second"], program["third"]]
+
+
+def test_divide_error(run):
+    """3A 6.15, interrupt 0: #DE is a fault without an error code."""
+    program = Program(expect("xor ecx, ecx\nculprit: div ecx"))
+    (fault,) = run(program)
+    assert (fault.vector, fault.error, fault.eip) == (0, None, program["culprit"])
+
+
+def test_single_step(run):
+    """3B 17.3.1.4: TF traps after the instruction that follows the POPF; the handler runs with TF clear."""
+    program = Program(expect("push dword 0x102\npopfd\nnop\nhere: nop") + "mov eax, dr6\ncall log\n")
+    trap, dr6 = run(program)
+    assert (trap.vector, trap.error, trap.eip) == (1, None, program["here"])
+    assert dr6 & 0x4000
+    assert trap.eflags & 0x100
+
+
+# --- virtual-8086 mode ------------------------------------------------------------------------
+
+
+def test_v86_interrupt_frame(run):
+    """3B 20.3.1: GS FS DS ES SS ESP EFLAGS CS EIP on the ring 0 stack, data segments null."""
+    handler = (
+        "mov [ss:old_esp], esp\n"
+        + "".join(f"mov ax, {s}\ncall log16\n" for s in ("ds", "es", "fs", "gs"))
+        + f"mov ax, {DATA}\nmov ds, ax\n"
+        + "".join(f"mov eax, [esp + {4 * i}]\ncall log\n" for i in range(1, 9))
+        + f"mov eax, {STACK0}\nsub eax, esp\ncall log\nmov esp, {STACK0}\njmp [resume]\n"
+        + "log16: and eax, 0xFFFF\njmp log\n"
+    )
+    program = Program(
+        v86("int 0x50", flags=0x23002) + f"jmp finish\nhandler: {handler}", gates={0x50: (CODE, "handler", 0x8E)}
+    )
+    # the gate's DPL is 0 and CPL 3: not allowed
+    assert faults(run(program)) == [(GP, 0x50 * 8 + 2)]
+    program = Program(
+        v86("int 0x50", flags=0x23002) + f"jmp finish\nhandler: {handler}", gates={0x50: (CODE, "handler", 0xEE)}
+    )
+    log = run(program)
+    assert log[:4] == [0, 0, 0, 0]
+    assert log[4:] == [ORIGIN >> 4, 0x23002, 0x800, 0x500, 0x2222, 0x1111, 0x3333, 0x4444, 36]
+
+
+def test_v86_int_needs_iopl_3(run):
+    """3B 20.2.7: without VME, INT n below IOPL 3 is #GP(0); INT3 and exceptions are not affected."""
+    program = Program(v86("int 0x50") + v86("ud2"), gates={0x50: (CODE, "common", 0xEE)})
+    assert faults(run(program)) == [(GP, 0), (UD, None)]
+
+
+def test_v86_handler_must_be_ring_0():
+    """3B 20.3.1: from virtual-8086 mode only to DPL 0, else #GP of the code segment."""
+    program = Program(
+        v86("int 0x50", flags=0x23002) + v86("int 0x51", flags=0x23002),
+        gates={0x50: (CODE1 | 1, "common", 0xEE), 0x51: (CONFORMING, "common", 0xEE)},
+    )
+    assert faults(run_here(program)) == [(GP, CODE1), (GP, CONFORMING)]
+
+
+# --- real mode ----------------------------------------------------------------------------------
+
+
+def real_machine(code: str, at: int = 0x7C00):
+    """A bare machine in real mode with all vectors of the table leading to 0000:0600 (HLT)."""
+    m = Machine(ram="1MiB", devices=())
+    m.write(0, bytes.fromhex("00060000") * 256)
+    m.write(0x600, b"\xf4")
+    m.load(bytes(assemble(f"bits 16\norg {at}\n{code}")), at=at)
+    m.cpu.eip, m.cpu.esp = at, 0x7000
+    return m
+
+
+def test_real_mode_frame():
+    """3B 20.1.4: FLAGS, CS and IP as words; IF and TF cleared; the vector is a far pointer."""
+    m = real_machine("sti\nint 0x21\nback: nop")
+    assert m.run(max_instructions=100).reason == "hlt"
+    assert m.cpu.esp == 0x7000 - 6
+    assert m.read(0x7000 - 6, 6) == bytes.fromhex("037c 0000 0202")
+    assert m.cpu.eflags & 0x300 == 0
+    assert (m.cpu.cs, m.cpu.eip) == (0, 0x601)
+
+
+def test_real_mode_exception_has_no_error_code():
+    """3B 20.1.4: no exception pushes an error code in real mode; #GP returns to the instruction."""
+    m = real_machine("mov bx, 0xFFFF\nmov ax, [bx]")
+    assert m.run(max_instructions=100).reason == "hlt"
+    assert m.cpu.esp == 0x7000 - 6
+    assert m.read(0x7000 - 6, 2) == bytes.fromhex("037c")
+
+
+def test_real_mode_table_limit():
+    """2A, INT n: a vector beyond the IDT limit is #GP; beyond it too: double fault, shutdown."""
+    m = real_machine("lidt [table]\nint 0x21\ntable: dw 0x37\ndd 0")
+    m.write(13 * 4, bytes.fromhex("00070000"))
+    m.write(0x700, b"\xf4")
+    assert m.run(max_instructions=100).reason == "hlt"
+    assert m.cpu.eip == 0x701
+    m = real_machine("lidt [table]\nint 0x21\ntable: dw 0x33\ndd 0")
+    m.write(8 * 4, bytes.fromhex("00070000"))
+    m.write(0x700, b"\xf4")
+    assert m.run(max_instructions=100).reason == "hlt"
+    assert m.cpu.eip == 0x701
+    m = real_machine("lidt [table]\nint 0x21\ntable: dw 0x1F\ndd 0")
+    assert m.run(max_instructions=100).reason == "shutdown"
+
+
+def test_real_mode_stack_without_room():
+    """2A, INT n: with SP = 3 the frame does not fit: #SS, again #SS, #DF, shutdown."""
+    m = real_machine("mov sp, 3\nint 0x21")
+    assert m.run(max_instructions=100).reason == "shutdown"
+
+
+# --- task gates ----------------------------------------------------------------------------------
+
+
+def test_task_gate_in_the_gdt_is_no_gate(run):
+    """3A 6.12.2: a task gate of the IDT must name a TSS, else #GP of the selector."""
+    program = Program(expect("int 0x50"), gates={0x50: (TASK_GATE, 0, 0x85)})
+    assert faults(run(program)) == [(GP, TASK_GATE)]
+
+
+def test_stack_fault_of_new_stack_names_it():
+    """3A 6.15, interrupt 12: an absent new stack segment is #SS with its selector."""
+    program = Program(
+        ring3("int 0x50"), gates={0x50: (CODE1 | 1, "common", 0xEE)}, main={"ss1": ABSENT_DATA | 1}
+    )
+    # ABSENT_DATA has DPL 0, which is found first
+    assert faults(run_here(program)) == [(TS, ABSENT_DATA)]
