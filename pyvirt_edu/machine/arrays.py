@@ -19,7 +19,7 @@ from .layout import (
     CPU_WORDS,
     FAST_DTYPE,
     FAST_EMPTY,
-    FAST_ENTRIES,
+    FAST_ROWS,
     GENERATION,
     H_BLOCKS,
     H_BLOCKS_USED,
@@ -109,7 +109,7 @@ class Arrays:
         self.page_flags = np.zeros(pages, np.uint8)
         self.page_code = np.zeros(pages, np.uint64)
         self.page_blocks = np.zeros(pages, np.uint32)
-        self.fast = np.zeros(2 * FAST_ENTRIES, FAST_DTYPE)
+        self.fast = np.zeros(FAST_ROWS, FAST_DTYPE)
         self.uops = np.zeros(UOP_ROOM, UOP_DTYPE)
         self.blocks = np.zeros(BLOCK_ROOM, BLOCK_DTYPE)
         self.buckets = np.zeros(HASH_ROOM, np.uint32)

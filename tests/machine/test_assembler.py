@@ -29,7 +29,7 @@ GENERAL = {
 SIZE_WORD = {8: "byte", 16: "word", 32: "dword"}
 
 MEMORY_32 = [
-    "[eax]", "[ebp]", "[esp]", "[esi+4]", "[ebx-128]", "[ebx+128]", "[esp+8]", "[eax+ecx*4]", 
+    "[eax]", "[ebp]", "[esp]", "[esi+4]", "[ebx-128]", "[ebx+128]", "[esp+8]", "[eax+ecx*4]",
     "[edx*8+0x12345678]",
     "[ebp+edi*2-1]", "[eax*5]", "[0x12345678]", "[fs:ecx]", "[dword ebx+1]", "[byte ecx+0]",
     "[ecx+esp]", "[es:0x44]",
@@ -310,9 +310,8 @@ def test_jumps_find_their_length_as_in_nasm(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
     lines = [f"bits {rng.choice((16, 32))}"]
     for i in range(150):
-        lines.append(
-            f"L{i}: {rng.choice(('jmp', 'jz', 'call', 'jnbe'))} L{rng.randrange(max(0, i - 20), min(150, i + 20))}"
-        )
+        target = max(0, min(149, i + rng.randrange(-20, 20)))
+        lines.append(f"L{i}: {rng.choice(('jmp', 'jz', 'call', 'jnbe'))} L{target}")
         lines.append(f"times {rng.choice((0, 1, 5, 12))} nop")
     source = "\n".join(lines) + "\n"
     assert bytes(assemble(source)) == nasm(source, tmp_path)
@@ -332,8 +331,9 @@ sys.stdout.write(next(s.data() for s in obj.sections() if s.name() == b".text").
 
 #: Operations that LLVM's Intel syntax spells as ours (memory with "ptr").
 _COMMON = frozenset(
-    "ADD OR ADC SBB AND SUB XOR CMP TEST INC DEC NOT NEG MUL DIV IDIV ROL ROR RCL RCR SHL SHR SAR SHLD SHRD MOVZX MOVSX "
-    "BT BTS BTR BTC BSF BSR XADD CMPXCHG BSWAP SETcc CMOVcc XCHG CPUID RDTSC CLC STC CLD STD".split()
+    "ADD OR ADC SBB AND SUB XOR CMP TEST INC DEC NOT NEG MUL DIV IDIV ROL ROR RCL RCR SHL SHR SAR SHLD SHRD "
+    "MOVZX MOVSX BT BTS BTR BTC BSF BSR XADD CMPXCHG BSWAP SETcc CMOVcc XCHG "
+    "CPUID RDTSC CLC STC CLD STD".split()
 )
 
 
@@ -448,7 +448,8 @@ def test_errors_name_the_place_and_the_remedy(
 
 
 def test_symbols_listing_and_looks() -> None:
-    source = "COUNT equ 3\nstart: mov ecx, COUNT\n.loop: dec ecx\n  jnz .loop ; again\nother:\n.loop: jmp start.loop\n"
+    source = "COUNT equ 3\nstart: mov ecx, COUNT\n.loop: dec ecx\n  jnz .loop ; again\n"
+    source += "other:\n.loop: jmp start.loop\n"
     program = assemble(source, origin=0x1000)
     assert isinstance(program, Program) and isinstance(program, bytes)
     assert program.symbols == {"start": 0x1000, "start.loop": 0x1005, "other": 0x1008, "other.loop": 0x1008}

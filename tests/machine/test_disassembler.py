@@ -34,11 +34,15 @@ def test_a_listing() -> None:
     ("code", "bits", "text"),
     [
         ("60", 32, "pushad"), ("6660", 32, "pushaw"), ("669c", 32, "pushfw"), ("66cf", 32, "iretw"),
-        ("66c3", 32, "o16 ret"), ("66cb", 16, "o32 retf"), ("67e2fd", 32, "a16 loop 0"), ("64d7", 32, "fs xlatb"),
+        ("66c3", 32, "o16 ret"), ("66cb", 16, "o32 retf"), ("67e2fd", 32, "a16 loop 0"),
+        ("64d7", 32, "fs xlatb"),
         ("ff2b", 32, "jmp far [ebx]"), ("66ff1b", 32, "o16 call far [ebx]"), ("ff2f", 16, "jmp far [bx]"),
-        ("ea785634120800", 32, "jmp 8:0x12345678"), ("9a34120800", 16, "call 8:0x1234"), ("f3a6", 32, "repe cmpsb"),
-        ("d010", 32, "rcl byte ptr [eax], 1"), ("666a05", 32, "push word 5"), ("660f0110", 16, "o32 lgdt [bx + si]"),
-        ("67a13412", 32, "mov eax, dword ptr [word 0x1234]"), ("ebfc", 16, "jmp 0xfffe"), ("66ebfc", 32, "o16 jmp 0xffff"),
+        ("ea785634120800", 32, "jmp 8:0x12345678"), ("9a34120800", 16, "call 8:0x1234"),
+        ("f3a6", 32, "repe cmpsb"),
+        ("d010", 32, "rcl byte ptr [eax], 1"), ("666a05", 32, "push word 5"),
+        ("660f0110", 16, "o32 lgdt [bx + si]"),
+        ("67a13412", 32, "mov eax, dword ptr [word 0x1234]"), ("ebfc", 16, "jmp 0xfffe"),
+        ("66ebfc", 32, "o16 jmp 0xffff"),
         ("c0f005", 32, "shl al, 5"), ("660f0118", 16, "o32 lidt [bx + si]"), ("6606", 32, "o16 push es"),
     ],
 )  # fmt: skip
@@ -105,7 +109,10 @@ def test_wrong_mode() -> None:
 
 
 def test_capstone_is_imported_when_first_needed() -> None:
-    code = "import sys, pyvirt_edu.machine.disassembler as d; assert 'capstone' not in sys.modules; d.disassemble(b'')"
-    subprocess.run(
-        [sys.executable, "-c", code + "; assert 'numba' not in sys.modules"], check=True, timeout=60
-    )
+    code = """
+import sys, pyvirt_edu.machine.disassembler as d
+assert "capstone" not in sys.modules
+d.disassemble(b"")
+assert "numba" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
