@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from .jit import CHECKED, core, core_inlined
+from .jit import CHECKED, core, core_hot, core_inlined
 from .layout import (
     BLOCK_DTYPE,
     BLOCK_ROOM,
@@ -314,7 +314,7 @@ def fault(m, vector, error):
     return 0
 
 
-@core
+@core_hot
 def charge(m, cycles):
     """Add cycles that depend on what happened; the loop adds them to the clock."""
     cpu(m)[LEDGER] += cycles

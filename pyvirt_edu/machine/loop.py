@@ -151,6 +151,7 @@ from .uops import (
 
 M32 = 0xFFFFFFFF
 CARRY = 0x80000000  # of CC_CARRIES
+NOWHERE = 0xFFFF_FFFF_FFFF_FFFF  # not an instruction pointer
 
 
 # --- memory ----------------------------------------------------------------------------
@@ -531,51 +532,59 @@ def run(m, a_, b_, c_):
         c[STOP] = 0
         accesses, fetches = np.uint64(0), np.uint64(0)
         to_boundary = replaying
+        slow = np.uint64(0)
+        loop_rip = np.uint64(NOWHERE)
+        natural = np.uint64(0)
+        b = table[0]
         # -- blocks: RIP, flags and counts in locals, until something is out of the ordinary
         while True:
-            linear = (cs_base + rip) & M32
-            entry = link_table[link_slot(linear)]
-            number = np.uint64(0)
-            if entry.linear == linear and entry.context == context:
-                number = entry.block
-            b = table[number]
-            if (
-                b.count == 0
-                or instructions + b.count > limit
-                or cycles + b.cycles > deadline
-                or rip + b.length > cs_limit + 1
-                or c[BREAKPOINT_COUNT] | replaying
-            ):
-                if instructions >= limit or cycles >= deadline:
-                    break
-                if b.count == 0:
-                    number = call_unit(m, UNIT_FIND_BLOCK, linear, rip, 0)
-                    cycles += c[LEDGER]
-                    c[LEDGER] = 0
-                    if c[EVENT]:
-                        break
-                    b = table[number]
-                    context = c[MODE] | c[GENERATION] << 8
+            if rip != loop_rip or instructions + b.count > limit or cycles + b.cycles > deadline:
+                linear = (cs_base + rip) & M32
+                loop_rip = np.uint64(NOWHERE)
+                entry = link_table[link_slot(linear)]
+                number = np.uint64(0)
+                if entry.linear == linear and entry.context == context:
+                    number = entry.block
+                b = table[number]
                 if (
-                    instructions + b.count > limit
+                    b.count == 0
+                    or instructions + b.count > limit
                     or cycles + b.cycles > deadline
                     or rip + b.length > cs_limit + 1
-                    or replaying
-                    or (c[BREAKPOINT_COUNT] and breakpoint_in(m, linear, np.uint64(b.length)))
+                    or c[BREAKPOINT_COUNT] | replaying
                 ):
-                    number = call_unit(m, UNIT_FIND_BLOCK, linear, rip, 1)
-                    cycles += c[LEDGER]
-                    c[LEDGER] = 0
-                    if c[EVENT]:
+                    if instructions >= limit or cycles >= deadline:
                         break
-                    b = table[number]
-                    to_boundary = np.uint64(1)
-                elif c[BREAKPOINT_COUNT]:
-                    to_boundary = np.uint64(1)
+                    if b.count == 0:
+                        number = call_unit(m, UNIT_FIND_BLOCK, linear, rip, 0)
+                        cycles += c[LEDGER]
+                        c[LEDGER] = 0
+                        if c[EVENT]:
+                            break
+                        b = table[number]
+                        context = c[MODE] | c[GENERATION] << 8
+                    if (
+                        instructions + b.count > limit
+                        or cycles + b.cycles > deadline
+                        or rip + b.length > cs_limit + 1
+                        or replaying
+                        or (c[BREAKPOINT_COUNT] and breakpoint_in(m, linear, np.uint64(b.length)))
+                    ):
+                        number = call_unit(m, UNIT_FIND_BLOCK, linear, rip, 1)
+                        cycles += c[LEDGER]
+                        c[LEDGER] = 0
+                        if c[EVENT]:
+                            break
+                        b = table[number]
+                        to_boundary = np.uint64(1)
+                    elif c[BREAKPOINT_COUNT]:
+                        to_boundary = np.uint64(1)
+                if not to_boundary:
+                    loop_rip = rip
+                natural = np.uint64(b.end)
             done, spent, touched = np.uint64(0), np.uint64(0), np.uint64(0)
             target = rip
-            start, end = np.uint64(b.start), np.uint64(b.end)
-            natural = end
+            start, end = np.uint64(b.start), natural
             i = start
             while i != end:
                 u = code[i]
@@ -647,6 +656,7 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
+                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, np.uint64(b.cycles))
                     c[u.dst] = value
                 elif kind == U_STORE32:
@@ -654,12 +664,14 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
+                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, np.uint64(b.cycles))
                 elif kind == U_LOAD8:
                     value = load(m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), np.uint64(1))
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
+                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, np.uint64(b.cycles))
                     c[u.dst] = value
                 elif kind == U_STORE8:
@@ -668,6 +680,7 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
+                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, np.uint64(b.cycles))
                 elif kind == U_JUMP_IF:
                     if condition(np.uint64(u.op), result, carries):
@@ -691,6 +704,7 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
+                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, np.uint64(b.cycles))
                     c[RSP] = place
                 elif kind == U_POP32:
@@ -698,6 +712,7 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
+                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, np.uint64(b.cycles))
                     c[RSP] = (c[RSP] + 4) & M32
                     c[u.dst] = value
@@ -712,6 +727,7 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
+                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, np.uint64(b.cycles))
                     c[RSP] = place
                 elif kind == U_RETURN32:
@@ -719,6 +735,7 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
+                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, np.uint64(b.cycles))
                     if value > cs_limit:
                         c[EVENT] = EVENT_FAULT | GP
@@ -804,6 +821,7 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
+                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, np.uint64(b.cycles))
                     c[u.dst] = value
                 elif kind == U_STORE16:
@@ -812,6 +830,7 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
+                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, np.uint64(b.cycles))
                 elif kind >= U_MODIFY8 and kind <= U_MODIFY32:
                     size = np.uint64(4)
@@ -823,6 +842,7 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
+                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, np.uint64(b.cycles))
                     c[u.dst] = value
                 elif kind == U_SIGN8 or kind == U_SIGN16:
@@ -954,6 +974,7 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         break
                     to_boundary = np.uint64(1)
+                    slow = np.uint64(1)
                 else:  # U_FAULT
                     c[EVENT] = EVENT_FAULT | u.imm
                     c[EVENT_ERROR] = 0
@@ -973,10 +994,13 @@ def run(m, a_, b_, c_):
                 accesses += now_touched - touched
                 fetches += now_done - done
                 rip += code[i].rip
-            if c[LEDGER]:
+                to_boundary = np.uint64(1)
+            if slow:
+                slow = np.uint64(0)
                 cycles += c[LEDGER]
                 c[LEDGER] = 0
-            if to_boundary | c[STOP] | c[EVENT]:
+                to_boundary |= c[STOP]
+            if to_boundary:
                 break
         # -- back to the row
         c[RIP] = rip

@@ -10,13 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from .handles import cpu, fast, fault, handle, page_flags, watches
-from .jit import core, unit
+from .jit import core, core_hot, unit
 from .layout import (
     AC,
     AC_FAULT,
     ATTENTION,
     BASE,
-    CPL,
     CR0,
     CR0_AM,
     DEBUG_PENDING,
@@ -31,14 +30,12 @@ from .layout import (
     FAST_ENTRIES,
     H_WATCH_COUNT,
     PAGE_DIRTY,
-    PAGE_MMIO,
     PROBE,
     STOP,
     TRACING,
     USER,
     WRITE,
 )
-from .paging import allowed
 from .physical import in_ram, ones, read_physical, write_physical
 from .segment_cache import segment_check
 from .tlb import dirty_in_tlb, translate
@@ -112,8 +109,6 @@ def learn(m, linear, physical, access, watched):
         if c[EFLAGS] & AC and c[CR0] & CR0_AM:
             return
         index += FAST_ENTRIES
-    elif c[CPL] == 3:
-        return  # the processor's own accesses: not what the running program may touch
     entry = fast(m)[index]
     tag = linear & 0xFFFFF000
     if entry.read != tag:
@@ -142,7 +137,7 @@ def linear_of(m, seg, offset, size, access):
     return linear
 
 
-@core
+@core_hot
 def next_page_of(m, linear, access):
     return translate(m, ((linear & 0xFFFFF000) + 0x1000) & 0xFFFFFFFF, access)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .handles import charge, costs, cpu, fault
-from .jit import core
+from .jit import core, core_hot
 from .layout import (
     CR0,
     CR0_WP,
@@ -52,7 +52,7 @@ def page_fault(m, linear, access, error):
     return np.uint64(0), np.uint64(0)
 
 
-@core
+@core_hot
 def reference(m, address, size):
     """Read one paging-structure entry."""
     cpu(m)[WALK_REFERENCES] += 1
@@ -67,7 +67,7 @@ def mark(m, address, entry, bits):
         write_physical(m, address, 4, (entry | bits) & 0xFFFFFFFF)
 
 
-@core
+@core_hot
 def allowed(m, access, rights):
     """Whether the combined rights of a translation permit an access (manual 3A, 4.6)."""
     if access & USER:

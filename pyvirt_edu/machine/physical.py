@@ -23,7 +23,7 @@ from .handles import (
     store_u32,
     trace_buffer,
 )
-from .jit import core
+from .jit import core, core_hot
 from .layout import (
     A20_MASK,
     ATTENTION,
@@ -50,12 +50,12 @@ from .layout import (
 )
 
 
-@core
+@core_hot
 def ones(size):
     return np.uint64(0xFFFFFFFFFFFFFFFF) >> (64 - 8 * size)
 
 
-@core
+@core_hot
 def in_ram(m, address):
     """Whether a physical address is RAM and nobody claimed it."""
     pfn = address >> 12

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from .handles import charge, costs, cpu, fast, tlb
-from .jit import core
+from .jit import core, core_hot
 from .layout import (
     A20_MASK,
     CR0,
@@ -50,7 +50,7 @@ def flush_fast(m):
         table[i].write = np.uint64(FAST_EMPTY)
 
 
-@core
+@core_hot
 def drop_fast_page(m, linear):
     """The fast path forgets a linear page, in both halves."""
     table = fast(m)
@@ -92,7 +92,7 @@ def invalidate_page(m, linear):
     cpu(m)[GENERATION] += 1
 
 
-@core
+@core_hot
 def find(m, first, linear):
     """Row of the entry for a page + 1, or 0."""
     table = tlb(m)

@@ -117,7 +117,7 @@ def test_16_bit_gate(run):
     )
     program.set_gate(0x50, CODE16, program["low"] - ORIGIN, 0x86)
     program.set_gate(GP, CODE16, program["low"] - ORIGIN, 0x86)
-    assert run(program) == [6, program["back"] & 0xFFFF, CODE, 8, 0xF00, program["back"] + 18 & 0xFFFF]
+    assert run(program) == [6, program["back"] & 0xFFFF, CODE, 8, 0xF00, program["back"] + 15 & 0xFFFF]
 
 
 def test_stack_of_inner_ring(run):

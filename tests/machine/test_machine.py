@@ -1,0 +1,581 @@
+"""The machine as Python sees it: registers, memory, runs and exits, devices, history."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from pyvirt_edu.machine.assembler import assemble
+from pyvirt_edu.machine.costs import CostModel
+from pyvirt_edu.machine.errors import (
+    AddressError,
+    ConfigurationError,
+    MachineError,
+    RegisterError,
+    RewindError,
+    SnapshotError,
+)
+from pyvirt_edu.machine.machine import Machine
+from pyvirt_edu.machine.registers import arithmetic_flags, lazy_pair
+from pyvirt_edu.machine.snapshots import Snapshot
+
+START, STACK = 0x10000, 0x90000
+
+
+def machine(source: str, ram: str = "1MiB", **options: object) -> Machine:
+    m = Machine(ram=ram, devices=(), **options)  # type: ignore[arg-type]
+    m.load(assemble(source, origin=START, bits=32), at=START)
+    m.enter_protected_mode(eip=START, esp=STACK)
+    return m
+
+
+MIXED = """
+        mov ecx, 200
+again:  add eax, ecx
+        rol eax, 3
+        mov [0x20000 + ecx*4], eax
+        push eax
+        xor edx, [esp]
+        pop ebx
+        mov [patched + 1], cl
+patched: mov dl, 0
+        lea edi, [0x30000 + ecx]
+        push ecx
+        mov ecx, 5
+        rep stosb
+        pop ecx
+        in al, 0x80
+        out 0x81, al
+        dec ecx
+        jnz again
+        hlt
+"""
+
+
+def mixed() -> Machine:
+    m = machine(MIXED)
+    m.on_port(0x80, read=lambda port, size: m.instructions * 7 & 0xFF)
+    m.on_port(0x81, write=lambda port, value, size: m.write(0x40000, bytes([value] * 4)))
+    return m
+
+
+# --- building --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ("3KiB", "between 64 KiB"),
+        ("8GiB", "between 64 KiB"),
+        ("much", "64MiB"),
+        (65537, "multiple"),
+        (1.5, "64MiB"),
+    ],
+)
+def test_a_ram_size_that_cannot_be(size: object, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Machine(ram=size)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", ["64KiB", "1MiB", "1M", "1MB", "1.5MiB", 1 << 20])
+def test_ram_sizes(size: str | int) -> None:
+    assert Machine(ram=size, devices=()).ram_size % 4096 == 0
+
+
+def test_reset_state() -> None:
+    m = Machine(ram="64KiB", devices=())
+    assert (m.cpu.cs, m.cpu.ip, m.cpu.eflags, m.cpu.cr0) == (0xF000, 0xFFF0, 2, 0x60000010)
+    assert m.cpu.segment("cs").base == 0xFFFF0000
+    assert (m.cpu.dr6, m.cpu.dr7) == (0xFFFF0FF0, 0x400)
+    assert m.cpu.mode == "real"
+
+
+def test_a_segment_assigned_in_real_mode_sets_the_base() -> None:
+    m = Machine(ram="64KiB", devices=())
+    m.cpu.cs = 0x100
+    m.cpu.ip = 0x10
+    m.cpu.ds = 0x234
+    assert m.cpu.segment("cs").base == 0x1000
+    assert m.cpu.segment("ds").base == 0x2340
+    m.load(b"\xb8\x34\x12\xf4", at=0x1010)  # mov ax, 0x1234; hlt
+    assert m.run().reason == "halt"
+    assert m.cpu.ax == 0x1234
+
+
+def test_a_program_larger_than_ram() -> None:
+    m = Machine(ram="64KiB", devices=())
+    with pytest.raises(AddressError, match='ram="1MiB"'):
+        m.load(bytes(65537), at=0)
+    with pytest.raises(AddressError):
+        m.read(0xFFFF, 2)
+    with pytest.raises(AddressError):
+        m.write(-1, b"x")
+
+
+# --- registers -------------------------------------------------------------------------
+
+
+def test_parts_of_registers() -> None:
+    m = Machine(ram="64KiB", devices=())
+    m.cpu.eax = 0x11223344
+    assert (m.cpu.ax, m.cpu.al, m.cpu.ah) == (0x3344, 0x44, 0x33)
+    m.cpu.ah = 0xFF
+    m.cpu.al = -1
+    assert m.cpu.eax == 0x1122FFFF
+    m.cpu.bx = 0x8000
+    assert m.cpu.ebx == 0x8000
+
+
+def test_register_errors() -> None:
+    m = Machine(ram="64KiB", devices=())
+    with pytest.raises(ValueError, match=r"0\.\.0xffffffff"):
+        m.cpu.eax = 1 << 32
+    with pytest.raises(RegisterError, match="whole number"):
+        m.cpu.al = "x"  # type: ignore[assignment]
+    with pytest.raises(AttributeError, match="did you mean 'eax'"):
+        m.cpu.eaxx  # noqa: B018
+    with pytest.raises(AttributeError, match="no register"):
+        m.cpu.foo = 1
+    with pytest.raises(RegisterError, match="VM"):
+        m.cpu.eflags = 0x20002
+    assert m.cpu.eax == 0
+
+
+def test_every_combination_of_arithmetic_flags() -> None:
+    bits = (1, 4, 16, 64, 128, 2048)
+    for number in range(64):
+        flags = sum(bit for i, bit in enumerate(bits) if number >> i & 1)
+        assert arithmetic_flags(*lazy_pair(flags)) == flags
+    m = Machine(ram="64KiB", devices=())
+    m.cpu.eflags = 0x8D7
+    assert m.cpu.eflags == 0x8D7
+    assert "ZF" in m.cpu.flags
+
+
+def test_a_control_register_value_that_the_processor_refuses() -> None:
+    m = machine("hlt")
+    with pytest.raises(RegisterError, match="#GP"):
+        m.cpu.cr0 = 0x80000000  # paging without protection
+    with pytest.raises(RegisterError, match="#GP"):
+        m.cpu.cr4 = 1 << 30
+    m.cpu.cr3 = 0x5000
+    assert (m.cpu.cr3, m.cpu.eip) == (0x5000, START)
+
+
+def test_a_segment_load_in_protected_mode() -> None:
+    m = machine("hlt")
+    with pytest.raises(RegisterError, match="#GP"):
+        m.cpu.ds = 0x28
+    m.write(0x1000, bytes(8) + bytes.fromhex("ffff0020009acf00 ffff0030009240 00".replace(" ", "")))
+    m.cpu.gdtr_base, m.cpu.gdtr_limit = 0x1000, 23
+    m.cpu.ds = 0x10
+    assert m.cpu.segment("ds").base == 0x3000
+    m.cpu.cs = 8
+    assert (m.cpu.segment("cs").base, m.cpu.eip) == (0x2000, START)
+
+
+def test_objects_print() -> None:
+    m = machine(MIXED)
+    for thing in (m, m.cpu, m.ledger, m.run(max_instructions=3), m.trace(5), m.costs):
+        assert len(repr(thing)) > 20
+        assert "<table" in thing._repr_html_()
+
+
+# --- runs ------------------------------------------------------------------------------
+
+
+def test_limits_are_exact() -> None:
+    m = machine("again: inc eax\n jmp again")
+    out = m.run(max_instructions=1001)
+    assert (out.reason, m.instructions, m.cpu.eax) == ("limit", 1001, 501)
+    assert m.step(4).reason == "limit"
+    assert m.instructions == 1005
+    assert m.run(max_instructions=0).reason == "limit"
+    out = m.run(max_cycles=500)
+    assert out.reason == "deadline"
+    with pytest.raises(ValueError, match="max_instructions"):
+        m.run(max_instructions=-1)
+
+
+def test_until() -> None:
+    m = machine("again: inc eax\n inc ecx\n jmp again")
+    assert m.run(until=START + 1).reason == "until"
+    assert (m.cpu.eax, m.cpu.ecx) == (1, 0)
+    assert m.run(until=START + 1).reason == "until"
+    assert (m.cpu.eax, m.cpu.ecx) == (2, 1)
+    assert m.breakpoints == ()
+    assert m.run(until=lambda m: m.cpu.eax > 1000).reason == "until"
+
+
+def test_halt_and_interrupts() -> None:
+    m = Machine(ram="64KiB", devices=())
+    m.write(0x20 * 4, (0x900).to_bytes(2, "little") + bytes(2))
+    m.load(assemble("bits 16\n sti\n hlt\n inc ax\n hlt"), at=0x800)
+    m.load(assemble("bits 16\n mov bx, 0x55\n iret"), at=0x900)
+    m.cpu.cs, m.cpu.ip, m.cpu.ss, m.cpu.sp = 0, 0x800, 0, 0x7000
+    out = m.run()
+    assert (out.reason, m.cpu.halted) == ("halt", True)
+    assert m.run().reason == "halt"
+    m.inject(0x20)
+    assert m.interrupt_pending
+    with pytest.raises(MachineError, match="waiting"):
+        m.inject(0x21)
+    assert m.run().reason == "halt"
+    assert (m.cpu.bx, m.cpu.ax) == (0x55, 1)
+
+
+def test_a_triple_fault_leaves_the_machine_usable() -> None:
+    m = machine("ud2")
+    snapshot = m.snapshot()
+    out = m.run()
+    assert out.reason == "shutdown"
+    assert "triple fault" in out.meaning
+    m.restore(snapshot)
+    m.write(START, b"\xf4")
+    assert m.run().reason == "halt"
+
+
+def test_a_handler_cannot_run_the_machine() -> None:
+    m = machine("in al, 0x80\n hlt")
+    m.on_port(0x80, read=lambda port, size: m.run())  # type: ignore[arg-type,return-value]
+    with pytest.raises(MachineError, match="handler"):
+        m.run()
+    m.on_port(0x80, read=lambda port, size: 9)
+    assert m.run().reason == "halt"
+    assert m.cpu.al == 9
+
+
+def test_ctrl_c_gets_through() -> None:
+    import _thread
+    import threading
+
+    m = machine("again: inc eax\n jmp again")
+    threading.Timer(0.2, _thread.interrupt_main).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        m.run()
+    assert time.monotonic() - started < 2
+    assert m.step().reason == "limit"
+
+
+# --- ports and memory-mapped devices ---------------------------------------------------
+
+
+def test_unclaimed_ports_need_no_exit() -> None:
+    m = machine("in eax, 0x70\n out 0x71, eax\n hlt")
+    assert m.run().reason == "halt"
+    assert m.cpu.eax == 0xFFFFFFFF
+    assert m.ledger.exits == {"halt": 1}
+
+
+def test_claimed_ports_leave_the_machine() -> None:
+    m = machine("mov al, 7\n out 0x80, al\n in al, 0x81\n in ax, 0x81\n hlt")
+    m.claim_port(0x80, 2)
+    out = m.run()
+    assert (out.reason, out.port, out.size, out.value) == ("port-out", 0x80, 1, 7)
+    out = m.run()
+    assert (out.reason, out.port, out.size) == ("port-in", 0x81, 1)
+    out.value = 0x42
+    out = m.run()
+    assert m.cpu.al == 0x42
+    m.complete(0x1234)
+    assert m.run().reason == "halt"
+    assert m.cpu.ax == 0x1234
+    with pytest.raises(MachineError, match="nothing waits"):
+        m.complete(1)
+
+
+def test_a_value_that_does_not_fit_the_access() -> None:
+    m = machine("in al, 0x81\n hlt")
+    m.claim_port(0x81)
+    m.run().value = 0x100
+    with pytest.raises(RegisterError, match=r"exit\.value"):
+        m.run()
+
+
+def test_port_handlers_and_split_accesses() -> None:
+    seen: list[tuple[int, int, int]] = []
+    m = machine("mov eax, 0xaabbccdd\n out 0x7f, ax\n out 0x80, eax\n in ax, 0x7f\n hlt")
+    m.on_port(0x80, read=lambda port, size: 0x5A, write=lambda p, v, s: seen.append((p, v, s)))
+    assert m.run().reason == "halt"
+    assert seen == [(0x80, 0xCC, 1), (0x80, 0xAABBCCDD, 4)]
+    assert m.cpu.ax == 0x5AFF
+
+
+def test_memory_mapped_devices() -> None:
+    writes: list[tuple[int, int, int]] = []
+    m = machine(
+        """
+        mov dword [0xf0000000], 0x11
+        add dword [0xf0000004], 2
+        mov esi, 0xf0000008
+        mov edi, 0xf0000010
+        mov ecx, 3
+        rep movsd
+        push dword [0xf0000008]
+        pop eax
+        hlt
+        """
+    )
+    m.on_mmio(
+        0xF0000000, 0x100, read=lambda a, s: a & 0xFF, write=lambda a, v, s: writes.append((a & 0xFF, v, s))
+    )
+    assert m.run().reason == "halt"
+    assert writes == [(0, 0x11, 4), (4, 6, 4), (0x10, 8, 4), (0x14, 12, 4), (0x18, 16, 4)]
+    assert m.cpu.eax == 8
+    with pytest.raises(AddressError, match="overlaps"):
+        m.on_mmio(0xF0000080, 4)
+
+
+def test_mmio_exits() -> None:
+    m = machine("mov eax, [0xf0000000]\n mov [0xf0000004], eax\n hlt")
+    m.on_mmio(0xF0000000, 16)
+    out = m.run()
+    assert (out.reason, out.address, out.size) == ("mmio-read", 0xF0000000, 4)
+    out.value = 77
+    out = m.run()
+    assert (out.reason, out.address, out.value) == ("mmio-write", 0xF0000004, 77)
+    assert m.run().reason == "halt"
+
+
+# --- stopping --------------------------------------------------------------------------
+
+
+def test_breakpoints() -> None:
+    m = machine("again: inc eax\n inc ecx\n jmp again")
+    m.break_at(START + 1)
+    for turn in range(1, 4):
+        out = m.run()
+        assert (out.reason, out.linear, m.cpu.eax, m.cpu.ecx) == ("breakpoint", START + 1, turn, turn - 1)
+    m.step()
+    assert m.cpu.eip == START + 2
+    m.clear_break(START + 1)
+    with pytest.raises(MachineError, match="no breakpoint"):
+        m.clear_break(START + 1)
+    assert m.run(max_instructions=100).reason == "limit"
+
+
+def test_watchpoints() -> None:
+    m = machine("mov [0x20000], eax\n inc byte [0x20006]\n mov ecx, [0x20004]\n hlt")
+    m.watch(0x20004, 4)
+    out = m.run()
+    assert (out.reason, out.linear, m.cpu.eip) == ("watchpoint", 0x20006, START + 11)
+    assert m.run().reason == "halt"
+    m.cpu.eip = START
+    m.clear_watch()
+    m.watch(0x20004, 4, "access")
+    reasons = [m.run().reason for _ in range(3)]
+    assert reasons == ["watchpoint", "watchpoint", "halt"]
+    with pytest.raises(MachineError, match="kind"):
+        m.watch(0, 4, "never")
+
+
+def test_break_on_exceptions() -> None:
+    m = machine("mov eax, 5\n ud2\n hlt")
+    m.break_on(6)
+    out = m.run()
+    assert (out.reason, out.vector, m.cpu.eip) == ("exception", 6, START + 5)
+    m.cpu.eip = START + 7  # mend: pass it
+    assert m.run().reason == "halt"
+
+
+def test_deliver_after_break_on() -> None:
+    m = Machine(ram="64KiB", devices=())
+    m.write(6 * 4, (0x900).to_bytes(2, "little") + bytes(2))
+    m.load(assemble("bits 16\n ud2"), at=0x800)
+    m.cpu.cs, m.cpu.ip, m.cpu.ss, m.cpu.sp = 0, 0x800, 0, 0x7000
+    m.break_on(6)
+    assert m.run().reason == "exception"
+    m.deliver()
+    assert (m.cpu.eip, m.cpu.sp, m.instructions) == (0x900, 0x6FFA, 1)
+
+
+# --- one machine -----------------------------------------------------------------------
+
+
+def test_slices_steps_and_traces_agree() -> None:
+    whole, steps, slices, traced = mixed(), mixed(), mixed(), mixed()
+    assert whole.run().reason == "halt"
+    while steps.step().reason == "limit" and not steps.cpu.halted:
+        pass
+    rng = random.Random(5)
+    while not slices.cpu.halted:
+        slices.run(max_instructions=rng.randrange(1, 40))
+        if rng.random() < 0.2:
+            slices.restore(slices.snapshot())
+    traced.trace(10**6)
+    digests = {m.digest() for m in (whole, steps, slices, traced)}
+    assert len(digests) == 1
+    assert len({m.cycles for m in (whole, steps, slices, traced)}) == 1
+
+
+def test_a_price_changes_the_clock_alone() -> None:
+    cheap, dear = mixed(), mixed()
+    dear._a.costs[:] = CostModel(load=50).array()
+    for m in (cheap, dear):
+        m.on_port(0x80, read=lambda port, size: 1)
+        m.run()
+    assert cheap.instructions == dear.instructions
+    assert cheap.cycles < dear.cycles
+    with pytest.raises(ValueError, match="load"):
+        CostModel(load=-1)
+
+
+# --- snapshots and history -------------------------------------------------------------
+
+
+def test_snapshots_restore_everything() -> None:
+    m = mixed()
+    m.run(max_instructions=500)
+    first, before = m.snapshot(), m.digest()
+    m.run(max_instructions=700)
+    second, middle = m.snapshot(), m.digest()
+    m.run()
+    end = m.digest()
+    for snapshot, digest in ((first, before), (second, middle), (first, before)):
+        m.restore(snapshot)
+        assert m.digest() == digest
+    m.run()
+    assert m.digest() == end
+
+
+def test_snapshots_share_pages() -> None:
+    m = machine("hlt", ram="4MiB")
+    m.write(0, b"\xff" * (4 << 20))
+    m.load(b"\xf4", at=START)
+    first = m.snapshot()
+    m.write(0x5000, b"x")
+    second = m.snapshot()
+    assert len(second.table.layers[max(second.table.layers)].pages) == 1
+    m.write(0x6000, b"y")
+    m.restore(first)
+    assert m.read(0x5000, 1) + m.read(0x6000, 1) == b"\xff\xff"
+    m.restore(second)
+    assert m.read(0x5000, 1) == b"x"
+
+
+def test_snapshot_files(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    m = mixed()
+    m.run(max_instructions=500)
+    path = tmp_path / "m.snapshot"
+    m.snapshot().save(path)
+    other = mixed()
+    other.restore(Snapshot.load(path))
+    assert other.digest() == m.digest()
+    other.run()
+    m.run()
+    assert other.digest() == m.digest()
+    data = path.read_bytes()
+    damaged = tmp_path / "damaged"
+    for broken in (data[:-10], data[:200] + b"?" + data[201:], data[:-100] + b"?" + data[-99:]):
+        damaged.write_bytes(broken)
+        with pytest.raises(SnapshotError, match="damaged"):
+            Snapshot.load(damaged)
+    damaged.write_bytes(b"GIF89a" + data)
+    with pytest.raises(SnapshotError, match="not a snapshot"):
+        Snapshot.load(damaged)
+    with pytest.raises(SnapshotError, match="cannot read"):
+        Snapshot.load(tmp_path / "nowhere")
+    with pytest.raises(SnapshotError, match="bytes of RAM"):
+        Machine(ram="64KiB", devices=()).restore(m.snapshot())
+    assert m.step().reason
+
+
+def test_a_snapshot_of_another_layout(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "m.snapshot"
+    machine("hlt").snapshot().save(path)
+    monkeypatch.setattr("pyvirt_edu.machine.snapshots.layout_digest", lambda: "other")
+    with pytest.raises(SnapshotError, match="layout"):
+        Snapshot.load(path)
+
+
+def test_rewinding() -> None:
+    m = mixed()
+    states = []
+    for _ in range(300):
+        states.append((m.instructions, m.digest()))
+        if m.instructions == 100:
+            m.write(0x50000, b"input")
+            m.cpu.esi = 99
+            states[-1] = (m.instructions, m.digest())
+        m.step()
+    for position in (299, 250, 120, 101, 100, 50, 0):
+        m.back(m.instructions - states[position][0])
+        assert (m.instructions, m.digest()) == states[position]
+    with pytest.raises(RewindError, match="cannot rewind"):
+        m.back(1)
+
+
+def test_rewinding_replays_answers_and_interrupts() -> None:
+    m = machine("again: in al, 0x80\n add ecx, eax\n jmp again")
+    m.claim_port(0x80)
+    value = 0
+    digests = {}
+    while m.instructions < 300:
+        out = m.run(max_instructions=10)
+        if out.reason == "port-in":
+            value = value * 5 + 3 & 0xFF
+            out.value = value
+        else:
+            digests[m.instructions] = m.digest()
+    for count in sorted(digests, reverse=True):
+        m.back(m.instructions - count)
+        assert m.digest() == digests[count]
+
+
+def test_rewinding_past_exceptions() -> None:
+    m = machine("mov eax, 5\n ud2\n inc eax\n hlt")
+    m.break_on(6)
+    m.run()
+    m.cpu.eip = START + 7
+    m.step()
+    after = m.digest()
+    m.run()
+    m.back(m.instructions - 2)
+    assert m.digest() == after
+
+
+def test_history_can_be_off() -> None:
+    m = machine("inc eax\n hlt", history=False)
+    m.run()
+    with pytest.raises(RewindError, match="history=True"):
+        m.back()
+
+
+# --- traces ----------------------------------------------------------------------------
+
+
+def test_a_trace_tells_what_changed() -> None:
+    m = machine("mov eax, 5\n mov [0x20000], eax\n push eax\n sub eax, 5\n hlt")
+    trace = m.trace(100)
+    assert (len(trace), trace.exit.reason) == (5, "halt")
+    assert trace[0].registers == {"eax": (0, 5)}
+    assert trace[0].code == b"\xb8\x05\0\0\0"
+    assert trace[0].text.startswith("mov eax")
+    store = trace[1].memory[0]
+    assert (store.address, store.size, store.old, store.new) == (0x20000, 4, 0, 5)
+    assert trace[2].registers == {"esp": (STACK, STACK - 4)}
+    assert "eflags" in trace[3].registers
+    assert trace.registers(5)["eax"] == 0
+    assert [step.eip for step in trace[1:3]] == [START + 5, START + 10]
+    assert '"regs"' in trace.to_json()
+    with pytest.raises(IndexError):
+        trace[5]
+
+
+def test_a_trace_shows_code_as_it_was() -> None:
+    m = machine("mov byte [patched + 1], 7\npatched: mov al, 1\n mov byte [patched + 1], 9\n hlt")
+    trace = m.trace(10)
+    assert trace[1].code == b"\xb0\x07"
+    assert m.read(START + 8, 1) == b"\x09"
+
+
+def test_long_traces() -> None:
+    m = machine("again: inc eax\n mov [0x20000], eax\n jmp again")
+    trace = m.trace(60_000)
+    assert len(trace) == 60_000
+    assert len(trace._chunks) > 1
+    assert trace[59_997].registers["eax"] == (19_999, 20_000)
+    assert trace.registers(30_000)["eax"] == 10_000
