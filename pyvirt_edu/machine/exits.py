@@ -70,39 +70,22 @@ class Exit:
     ``vector, error_code``  of an exception
     """
 
-    __slots__ = (
-        "address",
-        "eip",
-        "error_code",
-        "instructions",
-        "linear",
-        "reason",
-        "size",
-        "value",
-        "vector",
-    )
+    # Most exits need few of these, and there may be half a million a second: what an exit
+    # does not need stays a class attribute.
+    address: int | None = None
+    size: int | None = None
+    value: int | None = None
+    vector: int | None = None
+    error_code: int | None = None
+    linear: int | None = None
+    _FIELDS = (
+        "reason", "eip", "instructions", "address", "size", "value", "vector", "error_code", "linear",
+    )  # fmt: skip
 
-    def __init__(
-        self,
-        reason: str,
-        eip: int,
-        instructions: int,
-        address: int | None = None,
-        size: int | None = None,
-        value: int | None = None,
-        vector: int | None = None,
-        error_code: int | None = None,
-        linear: int | None = None,
-    ) -> None:
+    def __init__(self, reason: str, eip: int, instructions: int) -> None:
         self.reason = reason
         self.eip = eip
         self.instructions = instructions
-        self.address = address
-        self.size = size
-        self.value = value
-        self.vector = vector
-        self.error_code = error_code
-        self.linear = linear
 
     @property
     def port(self) -> int | None:
@@ -147,6 +130,6 @@ class Exit:
     def __eq__(self, other: Any) -> bool:
         if not isinstance(other, Exit):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+        return all(getattr(self, name) == getattr(other, name) for name in self._FIELDS)
 
     __hash__ = None  # type: ignore[assignment]

@@ -28,7 +28,15 @@ from .layout import (
     TR,
     TS,
 )
-from .segment_cache import is_protected, is_real, set_cpl, set_descriptor, set_real_segment, set_v86_segment, stack_mask
+from .segment_cache import (
+    is_protected,
+    is_real,
+    set_cpl,
+    set_descriptor,
+    set_real_segment,
+    set_v86_segment,
+    stack_mask,
+)
 from .segments import (
     H_ACCESSED,
     H_CODE,
@@ -76,7 +84,7 @@ def stack_room(m, count, size):
     """Probe the words that are about to be pushed on the current stack; EVENT on a fault."""
     c = cpu(m)
     pointer = c[RSP]
-    for i in range(count):
+    for _ in range(count):
         pointer = (pointer - size) & stack_mask(m)
         probe_stack(m, pointer, size)
         if c[EVENT]:
@@ -96,7 +104,7 @@ def pushed(m, offset, size, value):
 
 
 @core
-def check_code(m, selector, high, gate_call):
+def check_code(m, selector, high):
     """Privilege and type of a code segment that is jumped to or called directly."""
     c = cpu(m)
     if not high & H_CODE_OR_DATA or not high & H_CODE:
@@ -112,8 +120,7 @@ def check_code(m, selector, high, gate_call):
 
 @core
 def enter_code(m, selector, low, high, offset, cpl):
-    """Commit a new CS:EIP and privilege level."""
-    mark_accessed(m, selector, high)
+    """Commit a new CS:EIP and privilege level; the caller has marked the descriptor accessed."""
     set_cpl(m, cpl)
     set_descriptor(m, CS, selector & 0xFFFC | cpl, low, high | H_ACCESSED)
     cpu(m)[RIP] = offset
@@ -125,13 +132,15 @@ def far_transfer(m, selector, offset, size, is_call):
     c = cpu(m)
     offset &= width_mask(size)
     if not is_protected(m):
+        if is_call:
+            stack_room(m, 2, size)
+            if c[EVENT]:
+                return
         if offset > c[LIMIT + CS]:
             fault(m, GP, 0)
             return
         if is_call:
             push_return(m, size)
-            if c[EVENT]:
-                return
         load_cs_real(m, selector)
         c[RIP] = offset
         return
@@ -142,17 +151,10 @@ def far_transfer(m, selector, offset, size, is_call):
     if c[EVENT]:
         return
     if high & H_CODE_OR_DATA:
-        check_code(m, selector, high, 0)
+        check_code(m, selector, high)
         if c[EVENT]:
             return
-        if offset > limit_of(low, high):
-            fault(m, GP, 0)
-            return
-        if is_call:
-            push_return(m, size)
-            if c[EVENT]:
-                return
-        enter_code(m, selector, low, high, offset, c[CPL])
+        enter_same_level(m, selector, low, high, offset, size, is_call)
         return
     through_system_descriptor(m, selector, low, high, is_call)
 
@@ -162,7 +164,8 @@ def through_system_descriptor(m, selector, low, high, is_call):
     """Call gates, task gates and TSSs."""
     c = cpu(m)
     kind = high >> 8 & 15
-    if kind != CALL_GATE_16 and kind != CALL_GATE_32 and kind != TASK_GATE and kind != TSS_16 and kind != TSS_32:
+    is_call_gate = kind == CALL_GATE_16 or kind == CALL_GATE_32
+    if not is_call_gate and kind != TASK_GATE and kind != TSS_16 and kind != TSS_32:
         fault(m, GP, selector & 0xFFFC)
         return
     if dpl_of(high) < c[CPL] or dpl_of(high) < (selector & 3):
@@ -171,7 +174,7 @@ def through_system_descriptor(m, selector, low, high, is_call):
     if not high & H_PRESENT:
         fault(m, NP, selector & 0xFFFC)
         return
-    if kind == CALL_GATE_16 or kind == CALL_GATE_32:
+    if is_call_gate:
         through_call_gate(m, low, high, is_call)
         return
     tss = selector
@@ -185,15 +188,31 @@ def through_system_descriptor(m, selector, low, high, is_call):
 
 @core
 def push_return(m, size):
-    """Push CS and the return address; both words are probed first."""
+    """Push CS and the return address on a stack that has room for them (stack_room)."""
     c = cpu(m)
-    stack_room(m, 2, size)
-    if c[EVENT]:
-        return
     top = c[RSP]
     pushed(m, top - size, size, c[SELECTOR + CS])
     pushed(m, top - 2 * size, size, c[RIP])
     set_stack_pointer(m, top - 2 * size)
+
+
+@core
+def enter_same_level(m, selector, low, high, offset, size, is_call):
+    """The last checks of a transfer that keeps its privilege, in the manual's order, then the transfer."""
+    c = cpu(m)
+    if is_call:
+        stack_room(m, 2, size)
+        if c[EVENT]:
+            return
+    if offset > limit_of(low, high):
+        fault(m, GP, 0)
+        return
+    mark_accessed(m, selector, high)
+    if c[EVENT]:
+        return
+    if is_call:
+        push_return(m, size)
+    enter_code(m, selector, low, high, offset, c[CPL])
 
 
 @core
@@ -226,14 +245,7 @@ def through_call_gate(m, low, high, is_call):
     if inner:
         call_inner(m, selector, code_low, code_high, offset, size, high & 31)
         return
-    if offset > limit_of(code_low, code_high):
-        fault(m, GP, 0)
-        return
-    if is_call:
-        push_return(m, size)
-        if c[EVENT]:
-            return
-    enter_code(m, selector, code_low, code_high, offset, c[CPL])
+    enter_same_level(m, selector, code_low, code_high, offset, size, is_call)
 
 
 @core
@@ -293,8 +305,15 @@ def call_inner(m, selector, code_low, code_high, offset, size, count):
     if offset > limit_of(code_low, code_high):
         fault(m, GP, 0)
         return
+    mark_accessed(m, stack, high)
+    if c[EVENT]:
+        return
+    mark_accessed(m, selector, code_high)
+    if c[EVENT]:
+        return
     old_pointer, old_stack = c[RSP], c[SELECTOR + SS]
-    # the parameters keep their order
+    # The parameters keep their order. Reading one may still fault; what has been written by
+    # then lies below the new stack's top, where nobody looks.
     for i in range(count):
         value = read_segment(m, SS, (old_pointer + (count - 1 - i) * size) & stack_mask(m), size)
         if c[EVENT]:
@@ -304,10 +323,9 @@ def call_inner(m, selector, code_low, code_high, offset, size, count):
     write(m, base + ((pointer - 2 * size) & mask), size, old_pointer, 0)
     write(m, base + ((pointer - (count + 3) * size) & mask), size, c[SELECTOR + CS], 0)
     write(m, base + ((pointer - (count + 4) * size) & mask), size, c[RIP], 0)
-    mark_accessed(m, stack, high)
     enter_code(m, selector, code_low, code_high, offset, level)
-    set_descriptor(m, SS, stack & 0xFFFC | level, low, high | H_ACCESSED)
-    set_stack_pointer(m, pointer - words * size)
+    set_descriptor(m, SS, stack, low, high | H_ACCESSED)
+    c[RSP] = (pointer & ~mask & 0xFFFFFFFF) | (pointer - words * size) & mask
 
 
 @core
@@ -358,11 +376,18 @@ def check_return_stack(m, selector, level):
 
 
 @core
+def can_return(m, selector, low, high, offset):
+    """The last that may fault in a return: the offset's limit, and marking the descriptor accessed."""
+    if offset > limit_of(low, high):
+        fault(m, GP, 0)
+        return
+    mark_accessed(m, selector, high)
+
+
+@core
 def enter_outer(m, selector, low, high, offset, stack, stack_low, stack_high, pointer):
     """Commit a return to a less privileged level, its stack included."""
-    c = cpu(m)
     level = selector & 3
-    mark_accessed(m, stack, stack_high)
     enter_code(m, selector, low, high, offset, level)
     set_descriptor(m, SS, stack, stack_low, stack_high | H_ACCESSED)
     set_stack_pointer(m, pointer)
@@ -391,8 +416,8 @@ def far_return(m, size, extra):
     if c[EVENT]:
         return
     if selector & 3 == c[CPL]:
-        if offset > limit_of(low, high):
-            fault(m, GP, 0)
+        can_return(m, selector, low, high, offset)
+        if c[EVENT]:
             return
         pointer = c[RSP] + 2 * size + extra
         enter_code(m, selector, low, high, offset, c[CPL])
@@ -408,7 +433,10 @@ def far_return(m, size, extra):
     stack_low, stack_high = check_return_stack(m, stack, selector & 3)
     if c[EVENT]:
         return
-    if offset > limit_of(low, high):
-        fault(m, GP, 0)
+    can_return(m, selector, low, high, offset)
+    if c[EVENT]:
+        return
+    mark_accessed(m, stack, stack_high)
+    if c[EVENT]:
         return
     enter_outer(m, selector, low, high, offset, stack, stack_low, stack_high, pointer + extra)

@@ -43,7 +43,7 @@ WORDS, BYTES, CALL, ANSWER, FAULT = range(5)
 NEVER = 1 << 63
 FIRST_INTERVAL = 20_000_000
 MOST_CHECKPOINTS = 32
-MOST_ENTRIES = 2_000_000
+MOST_ENTRIES = 1_600_000
 REPLAY_SLICE = 3_000_000
 
 
@@ -61,6 +61,7 @@ class History:
         self.log: list[tuple[int, int, Any]] = []
         self.checkpoints: list[Checkpoint] = []
         self.interval = FIRST_INTERVAL
+        self.entries_due = MOST_ENTRIES // 8  # so much input is reason for a checkpoint too
         self.last_time = 0.0
 
     def start(self, snapshot: Snapshot | None) -> int:
@@ -68,6 +69,7 @@ class History:
         self.log.clear()
         self.checkpoints.clear()
         self.interval = FIRST_INTERVAL
+        self.entries_due = MOST_ENTRIES // 8
         if not self.enabled:
             return NEVER
         if snapshot is None:
@@ -81,12 +83,12 @@ class History:
         if not self.enabled:
             return NEVER
         started = time.perf_counter()
-        if len(self.log) > MOST_ENTRIES:  # the past is forgotten before memory runs out
-            self.log.clear()
-            self.checkpoints.clear()
         snapshot = self.machine.snapshot()
         now = snapshot.instructions
         self.checkpoints.append(Checkpoint(now, snapshot, len(self.log)))
+        if len(self.log) > MOST_ENTRIES:
+            self._forget(len(self.log) // 2)
+        self.entries_due = len(self.log) + MOST_ENTRIES // 8
         if len(self.checkpoints) > MOST_CHECKPOINTS:
             del self.checkpoints[1:-1:2]
             self.interval *= 2
@@ -95,6 +97,14 @@ class History:
             self.interval *= 2
         self.last_time = ended
         return now + self.interval
+
+    def _forget(self, entries: int) -> None:
+        """Drop the older past before memory runs out: at least so many entries of the log."""
+        self.checkpoints = [point for point in self.checkpoints if point.position >= entries]
+        dropped = self.checkpoints[0].position
+        del self.log[:dropped]
+        for point in self.checkpoints:
+            point.position -= dropped
 
     def rewind(self, n: int) -> int:
         """Put the machine n instructions back; returns when a checkpoint is due."""
@@ -150,7 +160,7 @@ class History:
         c[DEADLINE] = NEVER
         while True:
             c[INSTRUCTION_LIMIT] = min(limit, c[INSTRUCTIONS] + REPLAY_SLICE)
-            reason = machine._call(machine._handle, 0, 0, 0)
+            reason = machine._call(machine._handle)
             if reason in (EXIT_PORT_OUT, EXIT_MMIO_WRITE):
                 c[POSTED_COUNT] = 0
             elif reason == EXIT_WATCHPOINT or (reason == EXIT_LIMIT and c[INSTRUCTIONS] < limit):

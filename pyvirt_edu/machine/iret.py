@@ -7,11 +7,11 @@ import numpy as np
 from .access import read, read_segment
 from .far_transfers import (
     TASK_IRET,
+    can_return,
     check_return_code,
     check_return_stack,
     enter_code,
     enter_outer,
-    limit_of,
     load_cs_real,
     stack_word,
 )
@@ -19,8 +19,8 @@ from .flags import write_eflags
 from .handles import call_unit, cpu, fault
 from .jit import UNIT_SWITCH_TASK, core
 from .layout import (
-    ARITHMETIC,
     AC,
+    ARITHMETIC,
     ATTENTION,
     BASE,
     CPL,
@@ -50,7 +50,7 @@ from .layout import (
     VM,
 )
 from .segment_cache import is_real, is_v86, set_cpl, set_v86_segment, stack_mask
-from .segments import set_stack_pointer
+from .segments import mark_accessed, set_stack_pointer
 
 
 @core
@@ -169,8 +169,8 @@ def return_protected(m, size, offset, selector, image):
         return
     mask = flags_writable(m, size, c[CPL], 0)
     if selector & 3 == c[CPL]:
-        if offset > limit_of(low, high):
-            fault(m, GP, 0)
+        can_return(m, selector, low, high, offset)
+        if c[EVENT]:
             return
         pointer = c[RSP] + 3 * size
         enter_code(m, selector, low, high, offset, c[CPL])
@@ -187,8 +187,11 @@ def return_protected(m, size, offset, selector, image):
     stack_low, stack_high = check_return_stack(m, stack, selector & 3)
     if c[EVENT]:
         return
-    if offset > limit_of(low, high):
-        fault(m, GP, 0)
+    can_return(m, selector, low, high, offset)
+    if c[EVENT]:
+        return
+    mark_accessed(m, stack, stack_high)
+    if c[EVENT]:
         return
     write_eflags(m, image, mask)
     enter_outer(m, selector, low, high, offset, stack, stack_low, stack_high, pointer)

@@ -43,6 +43,7 @@ from .layout import (
     EFLAGS,
     EVENT,
     EVENT_ERROR,
+    EVENT_EXIT,
     EVENT_FAULT,
     EVENT_READ,
     EVENT_SHUTDOWN,
@@ -1016,6 +1017,10 @@ def run(m, a_, b_, c_):
             if event & EVENT_READ:
                 c[REPLAY_INDEX] = 0
                 return c[EXIT_REASON]
+            if event & EVENT_SHUTDOWN:
+                return leave(m, EXIT_SHUTDOWN)
+            if event & EVENT_EXIT:
+                return leave(m, EXIT_EXCEPTION)
             if event & EVENT_FAULT:
                 c[REPLAY_COUNT] = 0
                 reason = deliver_fault(m, event & 0xFF, c[EVENT_ERROR])

@@ -8,6 +8,7 @@ replay it.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import html
 import time
@@ -17,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from . import jit
+from . import jit, ticker
 from .arrays import Arrays, parse_size, segment_ends
 from .costs import CostModel, Ledger
 from .errors import AddressError, ConfigurationError, MachineError, RegisterError, SnapshotError
 from .exits import REASONS, VECTOR_NAMES, Exit
 from .history import ANSWER, BYTES, CALL, FAULT, NEVER, WORDS, History
-from .hostaccess_ops import HOST_FLUSH_FAST, HOST_NOTIFY_WRITE, HOST_TRANSLATE
+from .hostaccess_ops import HOST_FLUSH_FAST, HOST_LOAD_SEGMENT_REAL, HOST_NOTIFY_WRITE, HOST_TRANSLATE
 from .layout import (
     A20_MASK,
     APIC_BASE,
@@ -112,7 +113,11 @@ M32 = 0xFFFF_FFFF
 UNMAPPED = 0xFFFF_FFFF_FFFF_FFFF
 SIGNATURE = 0x0652  # family 6, model 5, as CPUID says
 AIM_LONG, AIM_SHORT = 0.014, 0.006  # seconds that a slice of run() should take
-FIRST_SLICE, SHORTEST_SLICE, LONGEST_SLICE = 200_000, 2_000, 8_000_000
+FIRST_SLICE, SHORTEST_SLICE, LONGEST_SLICE = 50_000, 2_000, 16_000_000
+
+# `run` looks at its first argument only, and every argument that is not passed saves ctypes
+# a good part of a microsecond; the calling conventions of our platforms allow it.
+RUN_TYPE = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64)
 
 PortRead = Callable[[int, int], int | None]
 PortWrite = Callable[[int, int, int], None]
@@ -163,7 +168,7 @@ class Machine:
         self._a = Arrays(size, cpus, self.costs.array())
         self._a.connect(addresses)
         self._units = {name: jit.ENTRY_TYPE(address) for name, address in addresses.items()}
-        self._call = self._units["run"]
+        self._call = RUN_TYPE(addresses["run"])
         self._host = self._units["host_access"]
         self._handle = self._a.handle.ctypes.data
         self._row = self._a.words[0]
@@ -181,6 +186,7 @@ class Machine:
         self._pending: Exit | None = None  # a read that waits for its value
         self._running = False
         self._slice = FIRST_SLICE
+        self._slice_started = 0.0  # when the slice under way began, 0 while there is none
         self._stop = (0, -1)  # linear address and instruction count of the last breakpoint
         self._chunks: list[TraceChunk] | None = None
         self._table = PageTable.empty(size // PAGE)
@@ -381,9 +387,12 @@ class Machine:
                     f"{name} can be loaded in protected mode only; the machine is in real mode"
                 )
             self._as_ring_0(name, "assist_system", selector, op, 2)
-        elif number == CS:
+        elif not self._c[CR0] & 1:
+            self._core("host_access", (), HOST_LOAD_SEGMENT_REAL, number, selector)
+        elif number == CS:  # a far jump, but EIP stays, whatever the new limit
             rip = self._c[RIP]
-            event = self._core("assist_transfer", (), OP_JMPF, 4, selector << 32 | rip)
+            event = self._core("assist_transfer", (), OP_JMPF, 4, selector << 32)
+            self._poke(((RIP, rip),))
             self._refuse(name, selector, event)
         else:
             packed = 2 | number << 24
@@ -472,12 +481,12 @@ class Machine:
             c[DEADLINE] = NEVER
             if c[BREAKPOINT_COUNT]:
                 c[RESUME_BREAKPOINT] = 1 + (c[BASE + CS] + c[RIP] & M32)
-            reason = self._call(self._handle, 0, 0, 0)
-            if reason == EXIT_LIMIT:
+            reason = self._call(self._handle)
+            if reason == EXIT_LIMIT and c[INSTRUCTIONS] > now:
                 return Exit("limit", c[RIP], now + 1)
             self._running = True
             try:
-                out = self._dispatch(reason)
+                out = self._dispatch(reason) if reason != EXIT_LIMIT else None
             finally:
                 self._running = False
             if out is not None:
@@ -498,6 +507,8 @@ class Machine:
         ``until`` is an address to stop before, or a function of the machine that is asked
         every few milliseconds and after each device access.
         """
+        if max_instructions is None and max_cycles is None and until is None:
+            return self._go(NEVER, NEVER, None)
         c = self._c
         target = deadline = NEVER
         if max_instructions is not None:
@@ -531,6 +542,7 @@ class Machine:
             self._answer_pending()
         c[DEADLINE] = deadline
         clock = time.perf_counter
+        ticking = False
         self._running = True
         try:
             if self._queue:
@@ -543,10 +555,14 @@ class Machine:
                     self._due = self._history.checkpoint()
                 end = now + self._slice
                 c[INSTRUCTION_LIMIT] = end if end < target else target
-                started = clock()
-                reason = call(handle, 0, 0, 0)
+                self._slice_started = started = clock()
+                reason = call(handle)
+                self._slice_started = 0.0
                 if reason == EXIT_LIMIT:
                     elapsed = clock() - started
+                    if not ticking:
+                        ticking = True
+                        ticker.add(self)
                     if elapsed > AIM_LONG:
                         self._slice = max(self._slice // 2, SHORTEST_SLICE)
                     elif elapsed < AIM_SHORT and c[INSTRUCTIONS] == end:
@@ -554,13 +570,20 @@ class Machine:
                     if c[INSTRUCTIONS] >= target:
                         return Exit("limit", c[RIP], c[INSTRUCTIONS])
                 else:
-                    out = self._dispatch(reason)
+                    if reason == EXIT_PORT_IN:  # in a hurry: this is the exit that is measured
+                        self._exits[reason] += 1
+                        out = self._device_read(reason)
+                    else:
+                        out = self._dispatch(reason)
                     if out is not None:
                         return out
                 if until is not None and until(self):
                     return Exit("until", c[RIP], c[INSTRUCTIONS])
         finally:
             self._running = False
+            if ticking:
+                self._slice_started = 0.0
+                ticker.remove(self)
 
     def _dispatch(self, reason: int) -> Exit | None:
         """Deal with what the core came back for; an Exit if the caller has to."""
@@ -597,10 +620,7 @@ class Machine:
         """A run that begins where the last one stopped goes on from there."""
         c = self._c
         linear = c[BASE + CS] + c[RIP] & M32
-        if self._stop == (linear, c[INSTRUCTIONS]) or self._pending is not None:
-            c[RESUME_BREAKPOINT] = 1 + linear
-        else:
-            c[RESUME_BREAKPOINT] = 0
+        c[RESUME_BREAKPOINT] = 1 + linear if self._stop == (linear, c[INSTRUCTIONS]) else 0
 
     # --- devices in Python -------------------------------------------------------------
 
@@ -661,10 +681,10 @@ class Machine:
 
     def _device_read(self, reason: int) -> Exit | None:
         c = self._c
-        where = c[EXIT_QUALIFICATION]
-        size, where = where >> 56, where & 0xFF_FFFF_FFFF_FFFF
+        packed = c[EXIT_QUALIFICATION]
+        size, where = packed >> 56, packed & 0xFF_FFFF_FFFF_FFFF
         kind = 0 if reason == EXIT_PORT_IN else 1
-        device = self._device_at(kind, where)
+        device = self._device_at(1, where) if kind else self._ports.get(where)
         if device is None:  # only later bytes of the access are claimed
             value = 0
             for i in range(size):
@@ -674,8 +694,9 @@ class Machine:
             self._answer(value)
             return None
         if device.explicit:
-            self._pending = Exit(REASONS[reason], c[RIP], c[INSTRUCTIONS], where, size)
-            return self._pending
+            self._pending = out = Exit(REASONS[reason], c[RIP], c[INSTRUCTIONS])
+            out.address, out.size = where, size
+            return out
         answer = device.read(where, size) if device.read is not None else None
         mask = (1 << 8 * size) - 1
         if answer is None:
@@ -691,8 +712,11 @@ class Machine:
     def _answer(self, value: int) -> None:
         """Give the waiting read its value; the instruction restarts and takes it."""
         c = self._c
-        if self._history.checkpoints:
-            self._history.log.append((c[INSTRUCTIONS], ANSWER, value))
+        history = self._history
+        if history.checkpoints:
+            history.log.append((c[INSTRUCTIONS], ANSWER, value))
+            if len(history.log) > history.entries_due:
+                self._due = 0
         count = c[REPLAY_COUNT]
         if count >= REPLAY_ROOM:
             raise MachineError(
@@ -700,8 +724,6 @@ class Machine:
             )
         c[REPLAY + count] = value
         c[REPLAY_COUNT] = count + 1
-        if c[BREAKPOINT_COUNT]:  # the restarted instruction is not met a second time
-            c[RESUME_BREAKPOINT] = 1 + (c[BASE + CS] + c[RIP] & M32)
 
     def complete(self, value: int) -> None:
         """Answer the read that the last exit reported."""
@@ -712,16 +734,15 @@ class Machine:
     def _answer_pending(self) -> None:
         waiting, c = self._pending, self._c
         assert waiting is not None
-        if waiting.eip != c[RIP] or waiting.instructions != c[INSTRUCTIONS]:
-            self._pending = None  # the program was sent elsewhere: the read is off
-            self._poke(((REPLAY_COUNT, 0),))
-            return
-        size = waiting.size or 1
-        value = waiting.value
-        if value is None:
-            value = (1 << 8 * size) - 1
-        value = _within("exit.value", value, 8 * size)
         self._pending = None
+        if waiting.eip != c[RIP] or waiting.instructions != c[INSTRUCTIONS]:
+            self._poke(((REPLAY_COUNT, 0),))  # the program was sent elsewhere: the read is off
+            return
+        value, bits = waiting.value, 8 * waiting.size  # type: ignore[operator]
+        if value is None:
+            value = (1 << bits) - 1
+        elif type(value) is not int or value >> bits:
+            value = _within("exit.value", value, bits)
         self._answer(value)
 
     def _hand_over(self) -> Exit | None:
@@ -738,7 +759,9 @@ class Machine:
                         part.write(where + i, value >> (8 * i) & 0xFF, 1)
             elif device.explicit:
                 name = "mmio-write" if kind else "port-out"
-                return Exit(name, self._c[RIP], self._c[INSTRUCTIONS], where, size, value)
+                out = Exit(name, self._c[RIP], self._c[INSTRUCTIONS])
+                out.address, out.size, out.value = where, size, value
+                return out
             elif device.write is not None:
                 device.write(where, value, size)
         return None

@@ -147,8 +147,15 @@ def set_cpl(m, cpl):
 
 @core
 def set_real_segment(m, seg, selector):
-    """A segment load in real mode: selector and base; the rest of the cache stays."""
+    """A segment load in real mode: selector and base; the rest of the cache stays.
+
+    A register that was made null in protected mode has no rest to keep: it becomes what it
+    is after reset (manual 3A, table 9-1).
+    """
     c = cpu(m)
+    if c[ATTRIBUTES + seg] & A_PRESENT == 0:
+        c[LIMIT + seg] = 0xFFFF
+        c[ATTRIBUTES + seg] = 0x93
     c[SELECTOR + seg] = selector & 0xFFFF
     c[BASE + seg] = (selector & 0xFFFF) << 4
     update_ends(m, seg)

@@ -36,10 +36,10 @@ def rotate(op, value, count, size, result, carries):
 @core
 def rotate_through_carry(op, value, count, size, result, carries):
     """RCL and RCR: CF is one more bit of the circle, so the count goes modulo 9, 17 or 33."""
-    bits = size << 3
-    by = count % (bits + 1)
-    if by == 0:
+    if count == 0:
         return value, result, carries
+    bits = size << 3
+    by = count % (bits + 1)  # 0 after a whole turn: that changes nothing but OF
     circle = value | (((carries >> 31) & 1) << bits)
     if op != OP_RCL:
         by = bits + 1 - by

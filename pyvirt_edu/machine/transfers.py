@@ -6,22 +6,28 @@ import numpy as np
 
 from .access import read_segment
 from .far_transfers import far_return, far_transfer, probe_stack, pushed, width_mask
-from .flags import set_arithmetic, read_eflags
+from .flags import read_eflags, set_arithmetic
 from .handles import call_unit, charge, costs, cpu, fault
 from .iret import interrupt_return
 from .jit import UNIT_DELIVER, core, unit
 from .layout import (
     ARITHMETIC,
     ATTENTION,
+    BP,
     BR,
     CPL,
     CS,
+    DB,
     EFLAGS,
     EVENT,
     GP,
     IF,
     OF,
+    OF_TRAP,
+    RAX,
     RBP,
+    RCX,
+    RDX,
     RF,
     RIP,
     RSP,
@@ -33,11 +39,11 @@ from .layout import (
     T0,
     T1,
     T3,
+    TEMP,
     UD,
     VM,
     ZF,
 )
-from .layout import BP, DB, OF_TRAP, RCX, RDX
 from .segment_cache import is_protected, is_real, set_cpl, set_descriptor, stack_mask
 from .segments import (
     H_CODE,
@@ -202,16 +208,13 @@ def enter(m, size, immediate):
         if c[EVENT]:
             return
     pushed(m, pointer - size, size, c[RBP])
-    new_frame = pointer - size
+    new_frame = (pointer & ~mask & 0xFFFFFFFF) | (pointer - size) & mask
     for i in range(1, level):
         value = read_segment(m, SS, (frame - i * size) & mask, size)
         pushed(m, new_frame - i * size, size, value)
     if level:
         pushed(m, new_frame - level * size, size, new_frame)
-    if mask == 0xFFFF:
-        c[RBP] = (c[RBP] & 0xFFFF0000) | new_frame & 0xFFFF
-    else:
-        write_register(m, RBP, size, new_frame)
+    write_register(m, RBP, size, new_frame)
     set_stack_pointer(m, pointer - words * size - allocate)
 
 
@@ -232,18 +235,23 @@ def push_all(m, size):
 
 @core
 def pop_all(m, size):
+    """POPA: all eight words are read, into the temporaries, before a register changes."""
     c = cpu(m)
     pointer = c[RSP]
     mask = stack_mask(m)
     for i in range(8):
-        read_segment(m, SS, (pointer + np.uint64(i) * size) & mask, size)
+        n = np.uint64(i)
+        value = read_segment(m, SS, (pointer + n * size) & mask, size)
         if c[EVENT]:
             return
-    for i in range(8):
+        if n != 7:
+            c[TEMP + n] = value
+        else:
+            write_register(m, RAX, size, value)
+    for i in range(7):
         n = np.uint64(i)
         if n != 3:  # the saved stack pointer is skipped
-            value = read_segment(m, SS, (pointer + n * size) & mask, size)
-            write_register(m, 7 - n, size, value)
+            write_register(m, 7 - n, size, c[TEMP + n])
     set_stack_pointer(m, pointer + 8 * size)
 
 
@@ -289,7 +297,7 @@ def query_descriptor(m, op, size, number):
         ok = ok and (has_limit or (op == OP_LAR and is_gate))
     set_zero_flag(m, np.uint64(ok))
     if ok and op == OP_LAR:
-        write_register(m, number, size, high & 0x00FFFF00)
+        write_register(m, number, size, high & 0x00F0FF00)
     elif ok and op == OP_LSL:
         limit = low & 0xFFFF | high & 0xF0000
         if high & 0x800000:

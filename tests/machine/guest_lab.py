@@ -38,9 +38,19 @@ STACK0, STACK3, STACK1 = 0x7000, 0x6000, 0x5000
 # Selectors
 CODE, DATA, CODE16, DATA16, CODE3, DATA3 = 0x08, 0x10, 0x18, 0x20, 0x2B, 0x33
 MAIN_TSS, TASK_TSS, DF_TSS, OLD_TSS = 0x38, 0x40, 0x48, 0x50
-ABSENT_DATA, READ_ONLY, CONFORMING, LDT, ABSENT_CODE, SMALL_STACK, CODE1, DATA1, ABSENT_TSS, TASK_GATE, SHORT_TSS = (
-    range(0x58, 0x58 + 11 * 8, 8)
-)
+(
+    ABSENT_DATA,
+    READ_ONLY,
+    CONFORMING,
+    LDT,
+    ABSENT_CODE,
+    SMALL_STACK,
+    CODE1,
+    DATA1,
+    ABSENT_TSS,
+    TASK_GATE,
+    SHORT_TSS,
+) = range(0x58, 0x58 + 11 * 8, 8)
 VIDEO_FREE = 0xB8  # first unused slot
 
 TSS_SIZE = 0x100
@@ -284,6 +294,10 @@ class Program:
 
     def __getitem__(self, label: str) -> int:
         return self.symbols[label]
+
+    def set_dword(self, address: int, value: int) -> None:
+        place = address - ORIGIN
+        self.image = self.image[:place] + value.to_bytes(4, "little") + self.image[place + 4 :]
 
     def set_gate(self, vector: int, selector: int, offset: int, kind: int) -> None:
         """Replace a gate after assembly."""

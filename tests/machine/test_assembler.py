@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,7 @@ def texts(row: Row, bits: int, rng: random.Random) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+@cache
 def all_texts(seed: int = 1) -> list[tuple[int, str, Row]]:
     rng = random.Random(seed)
     return [
@@ -162,9 +164,10 @@ def source_of(cases: list[tuple[int, str, Row]]) -> str:
     return "\n".join(f"bits {bits}\n{text}" for bits, text, _ in cases)
 
 
-def ours_by_line(cases: list[tuple[int, str, Row]]) -> list[bytes]:
-    listing = assemble(source_of(cases)).listing
-    return [row.code for row in listing[1::2]]
+@cache
+def ours_by_line(seed: int = 1) -> list[bytes]:
+    """Our bytes for all the texts, assembled as one source."""
+    return [row.code for row in assemble(source_of(all_texts(seed))).listing[1::2]]
 
 
 def nasm(source: str, folder: Path) -> bytes:
@@ -205,7 +208,7 @@ def test_every_row_is_written() -> None:
     """Each row of the table is reached by some instruction text."""
     cases = all_texts()
     reached = set()
-    for (_, _, _), code in zip(cases, ours_by_line(cases)):
+    for (_, _, _), code in zip(cases, ours_by_line()):
         body = code
         while body[0] in (0x66, 0x67, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0xF3):
             body = body[1:]
@@ -227,7 +230,7 @@ def test_agrees_with_nasm(tmp_path: Path) -> None:
     theirs = nasm_lines(source_of(cases), tmp_path)[1::2]
     wrong = [
         f"bits {bits}: {text}: nasm {b.hex()} ours {a.hex()}"
-        for (bits, text, _), a, b in zip(cases, ours_by_line(cases), theirs)
+        for (bits, text, _), a, b in zip(cases, ours_by_line(), theirs)
         if not same_meaning(a, b, bits)
     ]
     assert not wrong, "\n".join(wrong[:40])
@@ -370,7 +373,7 @@ def test_agrees_with_llvm(bits: int) -> None:
 def test_disassembled_text_assembles_again() -> None:
     """Bytes to Capstone's text to bytes: the same instruction. (Prefix words have no text.)"""
     wrong = []
-    for (bits, text, row), code in zip(*[iter_cases := all_texts(seed=3), ours_by_line(iter_cases)]):
+    for (bits, text, row), code in zip(all_texts(), ours_by_line()):
         if row.operation in ("UD0", "UD1"):  # Capstone takes these for two bytes
             continue
         decoded = disassemble(code, bits=bits)
@@ -487,6 +490,8 @@ def test_forward_constants_and_circles() -> None:
         ("mov eax, -1 >> 1", "b8ffffffff"),
         ("mov eax, 2 + 3 * 4 - 10 / 3 % 2", "b80d000000"),
         ("and eax, ~0x80000000", "25ffffff7f"),
+        ("mov eax, 1 << 2 + 1 | 6 & 3 ^ 1", "b80b000000"),
+        ("mov eax, -(2 - 7) // 2", "b802000000"),
         ("MOV EAX, [EBX]", "8b03"),
         ("es lodsb", "26ac"),
         ("rep es movsd", "f326a5"),
@@ -504,6 +509,7 @@ def test_forward_constants_and_circles() -> None:
         ("ret 4", "c20400"),
         ("o16 iret", "66cf"),
         ("mov eax, [ebp*2]", "8b046d00000000"),
+        ("mov eax, [ebp*1+eax]", "8b0428"),
         ("a16 lodsb", "67ac"),
         ("push byte -1", "6aff"),
         ("push strict dword 5", "6805000000"),
@@ -523,6 +529,43 @@ def test_spellings(source: str, code: str | None) -> None:
         assert assemble(source).hex() == code
 
 
+@pytest.mark.parametrize(("gap", "start"), [(127, "eb7f"), (128, "e980000000")])
+def test_forward_jumps_at_the_edge(gap: int, start: str) -> None:
+    assert assemble(f"jmp x\ntimes {gap} nop\nx:").hex().startswith(start)
+
+
+@pytest.mark.parametrize(("gap", "end"), [(126, "eb80"), (127, "e97cffffff")])
+def test_backward_jumps_at_the_edge(gap: int, end: str) -> None:
+    assert assemble(f"x: times {gap} nop\njmp x").hex().endswith(end)
+
+
 def test_wrong_mode() -> None:
     with pytest.raises(ValueError, match="16 or 32"):
         assemble("nop", bits=64)
+
+
+def test_whatever_is_written_the_answer_is_a_program_or_an_assembly_error() -> None:
+    """Lines made of random words: never another exception, and always with a place."""
+    rng = random.Random(7)
+    words = (
+        "mov add jmp call push lodsb rep lock db dw dd dq times align equ org bits resb eax ebx ax al es cs "
+        "cr0 dr7 byte word dword far near short ptr strict o16 a32 [ ] ( ) , : + - * / % << >> & | ^ ~ ! $$ "
+        "0 1 5 0x10 1fh 9q 0b2 1.5 'a' 'abcd' \"x\" `\\n` label label: .local .local: nop ret lgdt imul xchg "
+        "$ shl loop , , [ ] 300 -1"
+    ).split()
+    errors = 0
+    for _ in range(4000):
+        source = "\n".join(
+            " ".join(rng.choices(words, k=rng.randrange(1, 8))) for _ in range(rng.randrange(1, 3))
+        )
+        try:
+            assemble(source, bits=rng.choice((16, 32)))
+        except AssemblyError as error:
+            errors += 1
+            assert error.line and error.column >= 1 and error.message, source
+            assert error.source_line == source.splitlines()[error.line - 1]
+    assert 2000 < errors < 4000
+
+
+def test_long_repetitions_are_quick() -> None:
+    assert len(assemble("times 1 << 20 nop\ntimes 1 << 20 dd $")) == 5 << 20

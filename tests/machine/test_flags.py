@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from core_bench import Bench
 
 from pyvirt_edu.machine import flags, layout
 from pyvirt_edu.machine.layout import AF, ARITHMETIC, CF, DF, IF, IOPL_MASK, OF, PF, SF, TF, ZF
+
+from .core_bench import Bench
 
 u64 = np.uint64
 ALL = [sum(bit for i, bit in enumerate((CF, PF, AF, ZF, SF, OF)) if number >> i & 1) for number in range(64)]

@@ -7,7 +7,10 @@ there as well. Tests that look at what QEMU leaves out (RF in the frame, limits)
 from __future__ import annotations
 
 import pytest
-from guest_lab import (
+
+from pyvirt_edu import Machine, assemble
+
+from .guest_lab import (
     ABSENT_CODE,
     ABSENT_DATA,
     CODE,
@@ -32,8 +35,6 @@ from guest_lab import (
     run_qemu,
     v86,
 )
-
-from pyvirt_edu import Machine, assemble
 
 GP, NP, SS, TS, UD, DF = 13, 11, 12, 10, 6, 8
 
@@ -68,7 +69,11 @@ def test_gate_privilege(run):
 def test_gate_code_segment_errors(run):
     """3A 6.12.1, INT n: the selector in the gate is checked like a call gate's, EXT 0."""
     program = Program(
-        expect("int 0x50") + expect("int 0x51") + expect("int 0x52") + expect("int 0x53") + expect("int 0x54"),
+        expect("int 0x50")
+        + expect("int 0x51")
+        + expect("int 0x52")
+        + expect("int 0x53")
+        + expect("int 0x54"),
         gates={
             0x50: (0, "common", 0x8E),
             0x51: (DATA, "common", 0x8E),
@@ -193,7 +198,9 @@ def test_double_fault_through_task_gate():
     """3A 6.15, interrupt 8: a task gate gives #DF a stack of its own, when SS:ESP has no room left."""
     handler = f"double: pop eax\ncall log\nmov ax, {DATA}\nmov ss, ax\nmov esp, {STACK0}\njmp [resume]\n"
     program = Program(
-        expect(f"mov ax, {SMALL_STACK}\nmov ss, ax\nmov esp, 4\npush eax\npush eax") + "jmp finish\n" + handler,
+        expect(f"mov ax, {SMALL_STACK}\nmov ss, ax\nmov esp, 4\npush eax\npush eax")
+        + "jmp finish\n"
+        + handler,
         gates={DF: (DF_TSS, 0, 0x85)},
         df_task={"eip": "double", "cs": CODE, "ss": DATA, "esp": 0x4000, "ds": DATA, "es": DATA, "eflags": 2},
     )
@@ -253,12 +260,14 @@ def test_v86_interrupt_frame(run):
         + "log16: and eax, 0xFFFF\njmp log\n"
     )
     program = Program(
-        v86("int 0x50", flags=0x23002) + f"jmp finish\nhandler: {handler}", gates={0x50: (CODE, "handler", 0x8E)}
+        v86("int 0x50", flags=0x23002) + f"jmp finish\nhandler: {handler}",
+        gates={0x50: (CODE, "handler", 0x8E)},
     )
     # the gate's DPL is 0 and CPL 3: not allowed
     assert faults(run(program)) == [(GP, 0x50 * 8 + 2)]
     program = Program(
-        v86("int 0x50", flags=0x23002) + f"jmp finish\nhandler: {handler}", gates={0x50: (CODE, "handler", 0xEE)}
+        v86("int 0x50", flags=0x23002) + f"jmp finish\nhandler: {handler}",
+        gates={0x50: (CODE, "handler", 0xEE)},
     )
     log = run(program)
     assert log[:4] == [0, 0, 0, 0]
@@ -289,14 +298,14 @@ def real_machine(code: str, at: int = 0x7C00):
     m.write(0, bytes.fromhex("00060000") * 256)
     m.write(0x600, b"\xf4")
     m.load(bytes(assemble(f"bits 16\norg {at}\n{code}")), at=at)
-    m.cpu.eip, m.cpu.esp = at, 0x7000
+    m.cpu.cs, m.cpu.eip, m.cpu.esp = 0, at, 0x7000
     return m
 
 
 def test_real_mode_frame():
     """3B 20.1.4: FLAGS, CS and IP as words; IF and TF cleared; the vector is a far pointer."""
     m = real_machine("sti\nint 0x21\nback: nop")
-    assert m.run(max_instructions=100).reason == "hlt"
+    assert m.run(max_instructions=100).reason == "halt"
     assert m.cpu.esp == 0x7000 - 6
     assert m.read(0x7000 - 6, 6) == bytes.fromhex("037c 0000 0202")
     assert m.cpu.eflags & 0x300 == 0
@@ -306,7 +315,7 @@ def test_real_mode_frame():
 def test_real_mode_exception_has_no_error_code():
     """3B 20.1.4: no exception pushes an error code in real mode; #GP returns to the instruction."""
     m = real_machine("mov bx, 0xFFFF\nmov ax, [bx]")
-    assert m.run(max_instructions=100).reason == "hlt"
+    assert m.run(max_instructions=100).reason == "halt"
     assert m.cpu.esp == 0x7000 - 6
     assert m.read(0x7000 - 6, 2) == bytes.fromhex("037c")
 
@@ -316,12 +325,12 @@ def test_real_mode_table_limit():
     m = real_machine("lidt [table]\nint 0x21\ntable: dw 0x37\ndd 0")
     m.write(13 * 4, bytes.fromhex("00070000"))
     m.write(0x700, b"\xf4")
-    assert m.run(max_instructions=100).reason == "hlt"
+    assert m.run(max_instructions=100).reason == "halt"
     assert m.cpu.eip == 0x701
     m = real_machine("lidt [table]\nint 0x21\ntable: dw 0x33\ndd 0")
     m.write(8 * 4, bytes.fromhex("00070000"))
     m.write(0x700, b"\xf4")
-    assert m.run(max_instructions=100).reason == "hlt"
+    assert m.run(max_instructions=100).reason == "halt"
     assert m.cpu.eip == 0x701
     m = real_machine("lidt [table]\nint 0x21\ntable: dw 0x1F\ndd 0")
     assert m.run(max_instructions=100).reason == "shutdown"

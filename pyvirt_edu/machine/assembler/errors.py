@@ -40,6 +40,6 @@ class AssemblyError(SyntaxError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A remedy that names the nearest known words, or nothing."""
-    near = get_close_matches(word, list(known), n=2, cutoff=0.6)
-    return f"did you mean {' or '.join(near)}?" if near else ""
+    """A remedy that names the nearest known word, or nothing."""
+    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else ""

@@ -29,8 +29,9 @@ _TOKEN = re.compile(
 
 _ESCAPES = {"n": 10, "t": 9, "r": 13, "0": 0, "e": 27, "a": 7, "b": 8, "f": 12, "v": 11}
 
-#: Binary operators, loosest first.
-_LEVELS = (("|",), ("^",), ("&",), ("<<", ">>"), ("+", "-"), ("*", "/", "//", "%", "%%"))
+#: Binary operators, loosest first, and how tightly each binds.
+_LEVELS = ("|", "^", "&", "<< >>", "+ -", "* / // % %%")
+_BINDS = {operator: level for level, operators in enumerate(_LEVELS) for operator in operators.split()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Value:
     moves: int = 0
     known: bool = True
     registers: Mapping[Register, int] = field(default_factory=dict)
+    index: Register | None = None  #: written as ``register*1``: meant as index, not as base
 
     @property
     def plain(self) -> bool:
@@ -180,12 +182,12 @@ class Parser:
 
     # Expressions, by precedence.
 
-    def expression(self, level: int = 0) -> Value:
-        if level == len(_LEVELS):
-            return self._unary()
-        left = self.expression(level + 1)
-        while operator := self.take(*_LEVELS[level]):
-            left = _combine(operator, left, self.expression(level + 1))
+    def expression(self, least: int = 0) -> Value:
+        """A sum of terms joined by operators that bind at least so tightly."""
+        left = self._unary()
+        while (operator := self.token) and (binds := _BINDS.get(operator.text, -1)) >= least:
+            self.position += 1
+            left = _combine(operator, left, self.expression(binds + 1))
         return left
 
     def number(self, what: str) -> Value:
@@ -248,11 +250,13 @@ def _combine(operator: Token, a: Value, b: Value) -> Value:
         for register, count in b.registers.items():
             registers[register] = registers.get(register, 0) + sign * count
         registers = {register: count for register, count in registers.items() if count}
-        return Value(a.number + sign * b.number, a.moves + sign * b.moves, known, registers)
+        index = a.index or b.index
+        return Value(a.number + sign * b.number, a.moves + sign * b.moves, known, registers, index)
     if text == "*" and (a.plain or b.plain):
         factor, other = (a.number, b) if a.plain else (b.number, a)
         registers = {register: count * factor for register, count in other.registers.items() if factor}
-        return Value(factor * other.number, factor * other.moves, known, registers)
+        index = next(iter(registers), None) if factor == 1 else None
+        return Value(factor * other.number, factor * other.moves, known, registers, index)
     _plain(operator, a, b)
     x, y = a.number, b.number
     if text in ("/", "//", "%", "%%") and not y:

@@ -198,6 +198,8 @@ def _parse_memory(
     if wanted not in (None, 8, address_size):
         raise AssemblyError(f"a {address_size}-bit address cannot have a {wanted}-bit displacement", inside)
     split = _split_16 if address_size == 16 else _split_32
+    if len(terms) == 2 and terms[0][0] == value.index:
+        terms.reverse()
     base, index, scale = split(terms, inside)
     return Memory(number, column, address_size, base, index, scale, segment, size, wanted, far)
 

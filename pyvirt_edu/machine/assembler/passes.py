@@ -40,7 +40,10 @@ def assemble(
     """
     if bits not in (16, 32):
         raise ValueError(f"bits must be 16 or 32, not {bits}")
-    return _Assembly(source, bits, origin, dict(symbols or {})).program()
+    try:
+        return _Assembly(source, bits, origin, dict(symbols or {})).program()
+    except AssemblyError as error:
+        raise error.with_traceback(None) from None  # the reader's line matters, not ours
 
 
 class _Assembly:
@@ -187,7 +190,8 @@ class _Assembly:
 
     def _statement(self, parser: Parser) -> None:
         token = parser.token
-        assert token is not None
+        if token is None:
+            raise AssemblyError("expected an instruction at the end of the line", parser.column)
         word = token.lower
         if token.kind != "name":
             raise AssemblyError(f"expected an instruction, found {token.text!r}", token.column)
@@ -246,14 +250,18 @@ class _Assembly:
         if not parser.token:
             raise AssemblyError("times needs something to repeat", parser.column)
         body = parser.position
-        for _ in range(count):
+        last = None
+        for done in range(count):
             parser.position = body
             before = len(self.code)
             self._statement(parser)
-            # Data repeats unchanged ($ is where the line begins); jumps do not, being relative.
-            if parser.tokens[body].lower in _DATA:
-                self._emit(bytes(self.code[before:]) * (count - 1))
+            code = bytes(self.code[before:])
+            # Twice the same is always the same ($ is where the line begins). Jumps are relative
+            # to where they stand, so they differ each time.
+            if code == last:
+                self._emit(code * (count - done - 1))
                 break
+            last = code
         if not count:
             parser.position = len(parser.tokens)
 

@@ -1,0 +1,56 @@
+"""What notebooks import: the trace player, predictions, checkpoints.
+
+Names are looked up when they are first used, so that importing this package loads no widgets.
+No module here has the name of a function that it exports: an import would hide the function.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .checkpoints import Checkpoint as Checkpoint
+    from .checkpoints import checkpoint as checkpoint
+    from .live import TracePlayer as TracePlayer
+    from .prompts import Prediction as Prediction
+    from .prompts import predict as predict
+    from .prompts import predictions as predictions
+    from .trace_player import Player as Player
+    from .trace_player import player as player
+
+#: Public name: the module that has it.
+_EXPORTS = {
+    "Checkpoint": "checkpoints",
+    "Player": "trace_player",
+    "Prediction": "prompts",
+    "TracePlayer": "live",
+    "checkpoint": "checkpoints",
+    "player": "trace_player",
+    "predict": "prompts",
+    "predictions": "prompts",
+}
+
+__all__ = [
+    "Checkpoint",
+    "Player",
+    "Prediction",
+    "TracePlayer",
+    "checkpoint",
+    "player",
+    "predict",
+    "predictions",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _EXPORTS.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})

@@ -1,0 +1,138 @@
+"""The player without a kernel: one piece of HTML, and the same facts as text.
+
+The HTML is complete in itself: style, script, data, and a plain table. The script replaces the
+table by the player. Where scripts do not run (an untrusted notebook, a mail, a printed page)
+the table stays and the output is never blank.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from .document import Document, flag_text, states
+
+HERE = Path(__file__).parent
+FIRST_ROWS, LAST_ROWS = 12, 3
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    step: str
+    address: str
+    text: str
+    changes: str
+
+
+def changes(packed: Document, index: int, before: dict[str, int]) -> list[str]:
+    """What a step changed, in words."""
+    step = packed["steps"][index]
+    out = []
+    for i in range(0, len(step[1]), 2):
+        name, new = packed["regs"][step[1][i]], step[1][i + 1]
+        if name == "eflags":
+            out.append(f"flags: {flag_text(before[name])} → {flag_text(new)}")
+        else:
+            out.append(f"{name}: {before[name]:x} → {new:x}")
+    stores = step[2] if len(step) > 2 else []
+    for i in range(0, len(stores), 4):
+        address, size, old, new = stores[i : i + 4]
+        out.append(f"[{address:#x}]: {old:0{2 * size}x} → {new:0{2 * size}x}")
+    return out
+
+
+def rows(packed: Document) -> list[Row]:
+    """The first steps and the last ones."""
+    count = len(packed["steps"])
+    whole = count <= FIRST_ROWS + LAST_ROWS + 1
+    out = []
+    for index, before in enumerate(states(packed)):
+        if index == count:
+            break
+        if whole or index < FIRST_ROWS or index >= count - LAST_ROWS:
+            address, _, text, *_ = packed["code"][packed["steps"][index][0]]
+            out.append(Row(str(index + 1), f"{address:08x}", text, "; ".join(changes(packed, index, before))))
+        elif index == FIRST_ROWS:
+            out.append(Row("…", "", f"{count - FIRST_ROWS - LAST_ROWS} more steps", ""))
+    return out
+
+
+def summary(packed: Document) -> str:
+    """One line: what it is and how long."""
+    count, total = len(packed["steps"]), packed["total"]
+    steps = f"{count:,} step{'' if count == 1 else 's'}"
+    if total != count:
+        steps = f"the first {count:,} of {total:,} steps"
+    ended = f", ended by {packed['exit']}" if packed["exit"] else ""
+    return f"{packed['title']}: {steps}{ended}"
+
+
+def final(packed: Document) -> str:
+    """The registers at the end."""
+    *_, last = states(packed)
+    return "At the end: " + ", ".join(
+        f"flags={flag_text(value)}" if name == "eflags" else f"{name}={value:x}"
+        for name, value in last.items()
+    )
+
+
+def text(packed: Document) -> str:
+    """The text/plain form."""
+    table = rows(packed)
+    wide = max([len(row.text) for row in table], default=0)
+    lines = [summary(packed)]
+    lines += [f"{r.step:>6}  {r.address:8}  {r.text:<{wide}}  {r.changes}".rstrip() for r in table]
+    return "\n".join([*lines, final(packed)])
+
+
+def fallback(packed: Document) -> str:
+    """The plain table, for a page without scripts."""
+    head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("step", "eip", "instruction", "changes"))
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td style='text-align:left'><code>{html.escape(cell)}</code></td>" for cell in row)
+        + "</tr>"
+        for row in rows(packed)
+    )
+    return (
+        f"<table><caption>{html.escape(summary(packed))}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table><p>{html.escape(final(packed))}</p>"
+    )
+
+
+@cache
+def script() -> str:
+    """player.js without its comments, its indents and its exports."""
+    source = (HERE / "player.js").read_text(encoding="utf-8")
+    source = re.sub(r"^export default .*", "", source, flags=re.MULTILINE | re.DOTALL)
+    lines = (line.strip() for line in source.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith(("//", "*", "/*")))
+
+
+@cache
+def style() -> str:
+    """player.css without its comments."""
+    source = (HERE / "player.css").read_text(encoding="utf-8")
+    return re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)).strip()
+
+
+def page_part(packed: Document, step: int = 0, height: int | None = None) -> str:
+    """The text/html form.
+
+    The script looks for every player that is not running yet: no identifiers, so the same
+    document gives the same bytes, and one cell can be shown twice on a page.
+    """
+    data = json.dumps(packed, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
+    size = f" data-height='{int(height)}'" if height else ""
+    return (
+        f"<div class='pyvirt-player' data-step='{step}'{size}>"
+        f"<script type='application/json'>{data}</script>"
+        f"<style>{style()}</style>"
+        f"<div class='pyvirt-fallback'>{fallback(packed)}</div></div>"
+        f"<script>(() => {{\n{script()}\nmountAll();\n}})();</script>"
+    )
