@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from .machine.costs import CostModel as CostModel
     from .machine.costs import Ledger as Ledger
     from .machine.disassembler import disassemble as disassemble
-    from .machine.machine import Exit as Exit
+    from .machine.exits import Exit as Exit
     from .machine.machine import Machine as Machine
 
 #: Public name: the module that has it.
 _EXPORTS = {
     "AssemblyError": "machine.assembler",
     "CostModel": "machine.costs",
-    "Exit": "machine.machine",
+    "Exit": "machine.exits",
     "Ledger": "machine.costs",
     "Machine": "machine.machine",
     "assemble": "machine.assembler",

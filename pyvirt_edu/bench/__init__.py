@@ -67,9 +67,9 @@ def measure(only: list[str], folder: Path | None, pairs: int) -> tuple[list[Resu
             say(name)
             results.append(function(pairs))
     if everything or "start" in only:
-        for name, function in start_up.MEASUREMENTS:
+        for name, measurement in start_up.MEASUREMENTS:
             say(name)
-            results.append(function())
+            results.append(measurement())
     return results, notes
 
 

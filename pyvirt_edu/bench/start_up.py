@@ -32,7 +32,11 @@ def _seconds(root: Path, cache: str | None = None) -> float:
         environment.pop("PYVIRT_SHARED_CACHE", None)
     started = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-c", FIRST_INSTRUCTION], check=True, env=environment, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", FIRST_INSTRUCTION],
+        check=True,
+        cwd=root,  # python -c looks there first
+        env=environment,
+        stderr=subprocess.DEVNULL,
     )
     return time.perf_counter() - started
 

@@ -92,7 +92,8 @@ def text(packed: Document) -> str:
 
 def fallback(packed: Document) -> str:
     """The plain table, for a page without scripts."""
-    head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("step", "eip", "instruction", "changes"))
+    names = ("step", "eip", "instruction", "changes")
+    head = "".join(f"<th style='text-align:left'>{name}</th>" for name in names)
     body = "".join(
         "<tr>"
         + "".join(f"<td style='text-align:left'><code>{html.escape(cell)}</code></td>" for cell in row)

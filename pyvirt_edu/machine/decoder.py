@@ -358,10 +358,13 @@ def emit_move(m, size, dst, dst_high, src, src_high):
 
 
 @core
-def decode_modrm(m):
+def decode_modrm(m, register_only):
+    """Read ModRM and what belongs to it; MOV CR and DR ignore the mod field."""
     d = scratch(m)
     modrm = fetch8(m)
     d[D_MOD] = modrm >> 6
+    if register_only:
+        d[D_MOD] = 3
     d[D_REG] = modrm >> 3 & 7
     d[D_RM] = modrm & 7
     d[D_BASE] = ZERO
@@ -801,13 +804,13 @@ def ends(m):
 
 @core
 def emit_target(m):
-    """T6 = the checked target, T5 = the return address."""
+    """T6 = the checked target, T4 = the return address."""
     d = scratch(m)
     if place_of(m, 0) == P_RELATIVE:
-        emit(m, U_CHECK_TARGET, 0, d[D_OPERAND], T6, T5, ZERO, 0, d[D_IMMEDIATE])
+        emit(m, U_CHECK_TARGET, 0, d[D_OPERAND], T6, T4, ZERO, 0, d[D_IMMEDIATE])
     else:
         read_to(m, 0, T0, 0)
-        emit(m, U_CHECK_TARGET, 1, d[D_OPERAND], T6, T5, T0, 0, 0)
+        emit(m, U_CHECK_TARGET, 1, d[D_OPERAND], T6, T4, T0, 0, 0)
 
 
 @core
@@ -820,7 +823,7 @@ def recipe_call(m):
         d[D_COST] += costs(m)[COST_STORE]
         return
     emit_target(m)
-    emit_push(m, T5, 0)
+    emit_push(m, T4, 0)
     emit(m, U_JUMP_TO, 0, d[D_OPERAND], ZERO, ZERO, T6, 0, 0)
 
 
@@ -902,18 +905,26 @@ def recipe_xadd(m):
     read_to(m, 0, T0, 1)
     emit(m, U_MOVE32, 0, 4, T2, ZERO, T0, 0, 0)
     emit_binary(m, A_ADD, size, T2, 0, register(n, size), is_high(n, size), 0)
+    # a store's address may use the register; of two registers the destination comes last
+    if in_memory(m, 0):
+        write_from(m, 0, T2)
     emit_move(m, size, register(n, size), is_high(n, size), T0, 0)
-    write_from(m, 0, T2)
+    if not in_memory(m, 0):
+        write_from(m, 0, T2)
 
 
 @core
 def recipe_cmpxchg(m):
     size = size_of(m, 0)
-    n = number_of(m, 1)
     read_to(m, 0, T0, 1)
     read_to(m, 1, T3, 0)
+    # T2 = what the destination becomes, T4 = what the accumulator becomes
     emit(m, U_CMPXCHG, 0, size, T2, T0, T3, 0, 0)
-    write_from(m, 0, T2)
+    if in_memory(m, 0):
+        write_from(m, 0, T2)
+    emit_move(m, size, RAX, 0, T4, 0)
+    if not in_memory(m, 0):
+        write_from(m, 0, T2)
 
 
 @core
@@ -1102,8 +1113,9 @@ def find_row(m, first):
             number = table[index + np.uint64(i)]
     if number == 0:
         return number
-    if row_table(m)[(number - 1) * 8 + ROW_FLAGS] & F_MODRM:
-        decode_modrm(m)
+    flags = row_table(m)[(number - 1) * 8 + ROW_FLAGS]
+    if flags & F_MODRM:
+        decode_modrm(m, flags & F_REGISTER_ONLY)
         number = table[index + d[D_REG]]
     return number
 
@@ -1259,8 +1271,6 @@ def decode_instruction(m):
         fetch_immediates(m)
         if flags & F_MEMORY_ONLY and flags & F_MODRM and d[D_MOD] == 3:
             d[D_FAULT] = UD + 1
-        if flags & F_REGISTER_ONLY:
-            d[D_MOD] = 3  # MOV to and from CR and DR ignore the mod field (manual, MOV CR)
         if d[D_LOCK] and (not (flags & F_LOCKABLE) or d[D_MOD] == 3):
             d[D_FAULT] = UD + 1
         if d[D_FAULT] == 0 and d[D_SHORT] == 0:

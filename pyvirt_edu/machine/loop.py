@@ -82,6 +82,7 @@ from .layout import (
     SINGLE,
     SS,
     STOP,
+    T4,
     TRAP_AFTER,
     USER,
     WRITE,
@@ -940,12 +941,10 @@ def run(m, a_, b_, c_):
                         y &= 0xFFFF
                     value, result, carries = alu(np.uint64(7), y, x, np.uint64(u.size), carries)
                     c[u.dst] = x
+                    c[T4] = x
                     if x == y:
                         c[u.dst] = c[u.b]
-                    elif u.size == 1:
-                        c[RAX] = with_byte(c[RAX], x, 0)
-                    else:
-                        c[RAX] = merged(c[RAX], x, np.uint64(u.size))
+                        c[T4] = c[RAX]
                 elif kind == U_PAGE_END:
                     if u.op:
                         target = c[RIP]

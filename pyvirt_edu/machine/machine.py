@@ -939,7 +939,7 @@ class Machine:
         words += [c[i] for i in (INSTRUCTIONS, CYCLES, HALTED, INTERRUPT_LINE, NMI_PENDING, NMI_PENDING + 1)]
         words += [c[i] for i in range(DATA_ACCESSES, WALK_REFERENCES + 1)]
         state.update(np.array(words, np.uint64).tobytes())
-        state.update(self._a.ram)
+        state.update(self._ram)
         return state.hexdigest()
 
     # --- tracing -----------------------------------------------------------------------

@@ -11,12 +11,18 @@ the same counts, and stops short of everything that is not plain RAM in the fast
 
 from __future__ import annotations
 
-from .access import count_access, probe_segment_write, read_segment, write_segment
+from .access import (
+    fast_place,
+    probe_segment_write,
+    program_access,
+    read_segment,
+    sees_everything,
+    write_segment,
+)
 from .flags import narrow_carries, sign_extend, size_mask, sub_carries, zero
 from .handles import (
     costs,
     cpu,
-    fast,
     load_u8,
     load_u16,
     load_u32,
@@ -27,7 +33,6 @@ from .handles import (
     store_u16,
     store_u32,
     store_u64,
-    word,
 )
 from .jit import core, unit
 from .layout import (
@@ -35,7 +40,6 @@ from .layout import (
     BASE,
     CC_CARRIES,
     CC_RESULT,
-    CPL,
     CR0,
     CR0_PG,
     CYCLES,
@@ -45,9 +49,7 @@ from .layout import (
     EFLAGS,
     ES,
     EVENT,
-    FAST_ENTRIES,
     FETCH_ACCESSES,
-    H_RAM_SIZE,
     INSTRUCTION_LIMIT,
     INSTRUCTION_RIP,
     INSTRUCTIONS,
@@ -75,83 +77,6 @@ from .port_access import check_port, port_read, port_write
 from .uops import COST_STRING, OP_CMPS, OP_INS, OP_LODS, OP_MOVS, OP_OUTS, OP_SCAS, OP_STOS
 
 NOWHERE = 0xFFFF_FFFF_FFFF_FFFF  # not a place in RAM
-
-
-# --- where operands lie -------------------------------------------------------------------------
-
-
-@core
-def place_to_read(m, linear):
-    """Where a linear address lies in RAM if the fast path knows it, else NOWHERE."""
-    c = cpu(m)
-    index = (linear >> 12) & (FAST_ENTRIES - 1)
-    if c[CPL] == 3:
-        index += FAST_ENTRIES
-    entry = fast(m)[index]
-    if entry.read != linear & 0xFFFF_F000:
-        return NOWHERE
-    physical = entry.offset + linear
-    if physical >= word(m, H_RAM_SIZE) or page_flags(m)[physical >> 12] & (PAGE_WATCH | PAGE_MMIO) != 0:
-        return NOWHERE
-    return physical
-
-
-@core
-def place_to_write(m, linear):
-    c = cpu(m)
-    index = (linear >> 12) & (FAST_ENTRIES - 1)
-    if c[CPL] == 3:
-        index += FAST_ENTRIES
-    entry = fast(m)[index]
-    if entry.write != linear & 0xFFFF_F000:
-        return NOWHERE
-    physical = entry.offset + linear
-    if physical >= word(m, H_RAM_SIZE) or page_flags(m)[physical >> 12] != PAGE_DIRTY:
-        return NOWHERE
-    return physical
-
-
-@core
-def within_page(linear, size):
-    return (linear & (PAGE - 1)) + size <= PAGE
-
-
-@core
-def load_element(m, seg, offset, size):
-    """Read a string operand: straight from RAM where the fast path may, else as all reads."""
-    c = cpu(m)
-    linear = (c[BASE + seg] + offset) & 0xFFFF_FFFF
-    if offset + size <= c[READ_END + seg] and within_page(linear, size):
-        place = place_to_read(m, linear)
-        if place != NOWHERE:
-            count_access(m)
-            memory = ram(m)
-            if size == 1:
-                return load_u8(memory, place)
-            if size == 2:
-                return load_u16(memory, place)
-            return load_u32(memory, place)
-    return read_segment(m, seg, offset, size)
-
-
-@core
-def store_element(m, offset, size, value):
-    """Write at ES:offset; no prefix overrides the destination's segment."""
-    c = cpu(m)
-    linear = (c[BASE + ES] + offset) & 0xFFFF_FFFF
-    if offset + size <= c[WRITE_END + ES] and within_page(linear, size):
-        place = place_to_write(m, linear)
-        if place != NOWHERE:
-            count_access(m)
-            memory = ram(m)
-            if size == 1:
-                store_u8(memory, place, value)
-            elif size == 2:
-                store_u16(memory, place, value)
-            else:
-                store_u32(memory, place, value)
-            return
-    write_segment(m, ES, offset, size, value)
 
 
 # --- one iteration ----------------------------------------------------------------------------
@@ -195,15 +120,15 @@ def iterate(m, op, size, mask, seg):
     elif op == OP_STOS or op == OP_SCAS:
         value = c[RAX] & size_mask(size)
     else:
-        value = load_element(m, seg, si, size)
+        value = read_segment(m, seg, si, size)
     if c[EVENT]:
         return 0
     if op == OP_MOVS or op == OP_STOS or op == OP_INS:
-        store_element(m, di, size, value)
+        write_segment(m, ES, di, size, value)
         if c[EVENT]:
             return 0
     elif op == OP_CMPS or op == OP_SCAS:
-        other = load_element(m, ES, di, size)
+        other = read_segment(m, ES, di, size)
         if c[EVENT]:
             return 0
         compare(m, value, other, size)
@@ -221,6 +146,30 @@ def iterate(m, op, size, mask, seg):
 
 
 # --- many at once ------------------------------------------------------------------------------
+
+
+@core
+def place_to_read(m, linear):
+    """Where a linear address lies in RAM if the fast path knows it, else NOWHERE."""
+    entry = fast_place(m, linear, program_access(m))
+    physical = entry.offset + linear
+    if entry.read != linear & 0xFFFF_F000 or page_flags(m)[physical >> 12] & (PAGE_WATCH | PAGE_MMIO) != 0:
+        return NOWHERE
+    return physical
+
+
+@core
+def place_to_write(m, linear):
+    entry = fast_place(m, linear, program_access(m))
+    physical = entry.offset + linear
+    if entry.write != linear & 0xFFFF_F000 or page_flags(m)[physical >> 12] != PAGE_DIRTY:
+        return NOWHERE
+    return physical
+
+
+@core
+def within_page(linear, size):
+    return (linear & (PAGE - 1)) + size <= PAGE
 
 
 @core
@@ -299,6 +248,8 @@ def fill(memory, target, length, size, value):
 def bulk(m, op, size, mask, seg, most):
     """Do up to `most` iterations of MOVS or STOS at once; returns how many (0: none)."""
     c = cpu(m)
+    if sees_everything(m, program_access(m)):
+        return 0
     down = c[EFLAGS] & DF
     di = c[RDI] & mask
     target_linear = (c[BASE + ES] + di) & 0xFFFF_FFFF

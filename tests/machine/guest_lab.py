@@ -130,7 +130,8 @@ def ring3(code: str, flags: int = 0x2, cs: int = CODE3) -> str:
     """Run code in ring 3; it ends with a fault (or INT 40h, whose gate is open to it)."""
     name = f"user{next(_names)}"
     return expect(
-        f"push dword {DATA3}\npush dword {STACK3}\npush dword {flags}\npush dword {cs}\npush dword {name}\niretd\n"
+        f"push dword {DATA3}\npush dword {STACK3}\npush dword {flags}\n"
+        f"push dword {cs}\npush dword {name}\niretd\n"
         f"{name}: {code}\nint 0x40\n"
     )
 
@@ -144,6 +145,30 @@ def v86(code: str, flags: int = 0x20002) -> str:
         f"push dword 0x500\npush dword 0x800\npush dword {flags}\npush dword {ORIGIN >> 4}\n"
         f"push dword {name} - {ORIGIN}\niretd\nbits 16\n{name}: {code}\nint 0x40\nbits 32\n{after}:\n"
     )
+
+
+#: Turns paging on: the first 4 MiB map to themselves, for everybody. Page tables at 20000h.
+PAGE_TABLE = 0x21000
+PAGING = f"""
+    mov edi, {PAGE_TABLE}
+    mov eax, 7
+fill: mov [edi], eax
+    add eax, 0x1000
+    add edi, 4
+    cmp edi, {PAGE_TABLE + 0x1000}
+    jne fill
+    mov dword [0x20000], {PAGE_TABLE + 7}
+    mov eax, 0x20000
+    mov cr3, eax
+    mov eax, cr0
+    or eax, 0x80010000
+    mov cr0, eax
+"""
+
+
+def set_page(page: int, entry: int) -> str:
+    """Replace the page-table entry of a page."""
+    return f"mov dword [{PAGE_TABLE + (page >> 10)}], {entry}\ninvlpg [{page}]\n"
 
 
 _ENTRY = """

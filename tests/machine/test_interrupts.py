@@ -19,24 +19,33 @@ from .guest_lab import (
     CODE16,
     CONFORMING,
     DATA,
+    DATA3,
     DF_TSS,
+    IDT,
+    LOG,
+    LOG_BYTES,
     ORIGIN,
+    PAGING,
     READ_ONLY,
     SMALL_STACK,
     STACK0,
+    STACK1,
     STACK3,
     TASK_GATE,
+    TSS,
     Program,
+    entries,
     expect,
     faults,
     new_machine,
     ring3,
     run_here,
     run_qemu,
+    set_page,
     v86,
 )
 
-GP, NP, SS, TS, UD, DF = 13, 11, 12, 10, 6, 8
+GP, NP, SS, TS, UD, DF, PF = 13, 11, 12, 10, 6, 8, 14
 
 
 @pytest.fixture(params=["here", "qemu"])
@@ -358,3 +367,151 @@ def test_stack_fault_of_new_stack_names_it():
     )
     # ABSENT_DATA has DPL 0, which is found first
     assert faults(run_here(program)) == [(TS, ABSENT_DATA)]
+
+
+# --- with paging -----------------------------------------------------------------------------------
+
+
+def test_page_fault_while_the_frame_is_pushed(run):
+    """3A 6.15, interrupt 14: the processor pushes with supervisor rights (error 2), ring 3 or not.
+
+    The INT is not done: its address is in the frame, CR2 has the first word of the stack.
+    """
+    program = Program(
+        PAGING + set_page(0x4000, 0) + ring3("culprit: int 0x50"),
+        gates={0x50: (CODE1 | 1, "common", 0xEE)},
+    )
+    (fault,) = run(program)
+    assert (fault.vector, fault.error, fault.eip, fault.cr2) == (PF, 2, program["culprit"], STACK1 - 4)
+
+
+def test_contributory_fault_then_page_fault(run):
+    """3A table 6-5: #GP, then #PF for its gate: the #PF is handled in its turn."""
+    table = 0x30F90  # vector 13 is the last in this page, vector 14 the first in the next
+    program = Program(
+        PAGING
+        + f"mov esi, {IDT}\nmov edi, {table}\nmov ecx, 0x80\nrep movsd\n"
+        + "lidt [other]\n"
+        + set_page(0x30000, 0)
+        + expect("mov ax, 0xF00\nculprit: mov ds, ax")
+        + set_page(0x30000, 0x30007)
+        + f"jmp finish\nother: dw 0x3FF\ndd {table}"
+    )
+    (fault,) = run(program)
+    assert (fault.vector, fault.error, fault.eip, fault.cr2) == (PF, 0, program["culprit"], table + 13 * 8)
+
+
+def test_page_fault_then_contributory(run):
+    """3A table 6-5: #PF, then a fault of its gate: #DF."""
+    program = Program(
+        PAGING + set_page(0x40000, 0) + expect("culprit: mov eax, [0x40000]"),
+        gates={PF: (ABSENT_CODE, "common", 0x8E)},
+    )
+    (fault,) = run(program)
+    assert (fault.vector, fault.error, fault.eip) == (DF, 0, program["culprit"])
+
+
+def test_page_fault_of_page_fault(run):
+    """3A table 6-5: the stack of ring 0 is gone: #PF, again #PF, #DF; its task sees CR2."""
+    handler = (
+        "double: pop eax\ncall log\nmov eax, cr2\ncall log\n"
+        + set_page(0x6000, 0x6007)
+        + f"mov ax, {DATA}\nmov ss, ax\nmov esp, {STACK0}\njmp finish\n"
+    )
+    program = Program(
+        PAGING
+        + f"push dword {DATA3}\npush dword {STACK1}\npush dword 2\npush dword {CODE3}\npush dword user\n"
+        + "mov ebp, esp\n"
+        + f"mov dword [{TSS + 4}], 0x41000\n"
+        + set_page(0x40000, 0)
+        + "iretd\nuser: ud2\n"
+        + handler,
+        gates={DF: (DF_TSS, 0, 0x85)},
+        df_task={
+            "eip": "double",
+            "cs": CODE,
+            "ss": DATA,
+            "esp": 0x4000,
+            "ds": DATA,
+            "es": DATA,
+            "eflags": 2,
+            "cr3": 0x20000,
+        },
+    )
+    assert run(program) == [0, 0x41000 - 4]
+
+
+# --- external interrupts ---------------------------------------------------------------------------
+
+
+def interruptible(code: str) -> tuple[Program, Machine]:
+    """Code behind `start:`, stopped there, with a gate for interrupt 50h that logs and returns."""
+    program = Program(
+        "mov dword [resume], finish\nstart: " + code + "\njmp finish\nhandler: mov eax, [esp]\ncall log\n"
+        "iretd",
+        gates={0x50: (CODE, "handler", 0x8E), 2: (CODE, "handler", 0x8E)},
+    )
+    m = new_machine(program)
+    while m.cpu.eip != program["start"]:
+        m.step()
+    return program, m
+
+
+def test_interrupt_waits_for_if():
+    """3A 6.8.1: maskable interrupts wait while IF is clear; STI holds them off for one more instruction."""
+    program, m = interruptible("nop\nnop\nsti\nnop\nplace: nop\ncli")
+    m.inject(0x50)
+    m.run(max_instructions=10_000)
+    assert entries(m.read(LOG, LOG_BYTES)) == [program["place"]]
+
+
+def test_interrupt_between_sti_and_cli():
+    """2B, STI: STI directly before CLI opens no window."""
+    program, m = interruptible("sti\ncli\nnop")
+    m.inject(0x50)
+    m.run(max_instructions=10_000)
+    assert entries(m.read(LOG, LOG_BYTES)) == []
+    assert m.interrupt_pending
+
+
+def test_mov_ss_holds_interrupts_off():
+    """3A 6.8.3: after MOV SS nothing is delivered until the next instruction is done."""
+    program, m = interruptible(
+        f"sti\nnop\nmov ax, {DATA}\nhere: mov ss, ax\nmov esp, {STACK0}\nplace: nop\ncli"
+    )
+    while m.cpu.eip != program["here"]:
+        m.step()
+    m.step()
+    m.inject(0x50)
+    m.run(max_instructions=10_000)
+    assert entries(m.read(LOG, LOG_BYTES)) == [program["place"]]
+
+
+def test_nmi_ignores_if_and_blocks_itself():
+    """3A 6.7.1: an NMI comes with IF clear; a second one waits for the IRET of the first."""
+    program, m = interruptible("first: nop\nnop\nnop")
+    m.inject_nmi()
+    m.step()
+    assert m.cpu.eip == program["handler"]
+    m.inject_nmi()
+    m.step()
+    assert m.cpu.eip != program["handler"]
+    m.run(max_instructions=10_000)
+    assert entries(m.read(LOG, LOG_BYTES)) == [program["first"], program["first"]]
+
+
+def test_interrupt_wakes_the_halted_processor():
+    """2A, HLT: the frame points behind the HLT."""
+    program, m = interruptible("sti\nhlt\nplace: cli")
+    assert m.run(max_instructions=10_000).reason == "halt"
+    m.inject(0x50)
+    m.run(max_instructions=10_000)
+    assert entries(m.read(LOG, LOG_BYTES)) == [program["place"]]
+
+
+def test_undeliverable_external_interrupt_has_ext():
+    """3A 6.13: EXT is set, for the program did nothing."""
+    program, m = interruptible("sti\nnop\nnop")
+    m.inject(0x51)
+    m.run(max_instructions=10_000)
+    assert faults(entries(m.read(LOG, LOG_BYTES))) == [(GP, 0x51 * 8 + 3)]

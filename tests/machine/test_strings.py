@@ -115,20 +115,23 @@ def machine() -> Machine:
     return Machine(ram="1MiB", devices=())
 
 
-def run(machine: Machine, case: Case, s: State, memory: bytes, slices: random.Random | None) -> State:
-    """To the HLT, whole or in slices of random length."""
+def run(
+    machine: Machine, case: Case, s: State, memory: bytes, slices: random.Random | None
+) -> tuple[State, int]:
+    """To the HLT, whole or in slices of random length; the state, and cycles taken."""
     machine.write(0, memory)
     machine.load(case.code, at=CODE)
     machine.enter_protected_mode(eip=CODE, esp=0x90000)
     cpu = machine.cpu
     cpu.eax, cpu.ecx, cpu.esi, cpu.edi, cpu.eflags = s.eax, s.ecx, s.esi, s.edi, s.eflags
-    before = machine.instructions
+    before, cycles = machine.instructions, machine.cycles
     hlt = CODE + len(case.code) - 1
     while cpu.eip != hlt:
         left = s.instructions - (machine.instructions - before)
         assert left > 0, "more instructions than iterations"
         machine.run(max_instructions=left if slices is None else min(left, slices.choice([1, 2, 3, 17, 500])))
-    return State(cpu.eax, cpu.ecx, cpu.esi, cpu.edi, cpu.eflags, machine.instructions - before)
+    state = State(cpu.eax, cpu.ecx, cpu.esi, cpu.edi, cpu.eflags, machine.instructions - before)
+    return state, machine.cycles - cycles
 
 
 @pytest.mark.parametrize("wide", [True, False], ids=["esi", "si"])
@@ -148,13 +151,17 @@ def test_against_the_model(machine: Machine, op: str, size: int, wide: bool) -> 
             start.eax = int.from_bytes((pattern * 4)[:4], "little")
         expected = model(case, start, memory)
         start.instructions = expected.instructions
+        cycles = set()
         for slices in (None, rng):
-            assert run(machine, case, start, original, slices) == expected, case
+            state, taken = run(machine, case, start, original, slices)
+            cycles.add(taken)
+            assert state == expected, case
             assert machine.read(0, SIZE) == bytes(memory), case
+        assert len(cycles) == 1, case
 
 
-def test_rep_stops_at_a_fault_with_the_registers_of_that_iteration(machine: Machine) -> None:
-    """Beyond the end of RAM nothing faults, so the segment limit has to: 64 KiB in real mode."""
+def test_rep_stops_at_a_fault_with_the_registers_of_that_iteration() -> None:
+    """A word at offset FFFF in real mode is #GP."""
     real = Machine(ram="1MiB", devices=())
     real.load(b"\xf3\xab\xf4", at=0x7C00)  # rep stosw
     real.write(13 * 4, b"\x00\x06\x00\x00")  # #GP goes to 0000:0600
@@ -166,3 +173,108 @@ def test_rep_stops_at_a_fault_with_the_registers_of_that_iteration(machine: Mach
     assert (cpu.ecx, cpu.edi) == (7, 0xFFFF)
     assert real.read(0x1FFF9, 6) == b"\x34\x12" * 3
     assert int.from_bytes(real.read(0x300FA, 2), "little") == 0x7C00  # the instruction itself
+
+
+def paged(missing: int) -> Machine:
+    """Identity paging of the first MiB but one page."""
+    machine = Machine(ram="1MiB", devices=())
+    machine.write(0x80000, (0x81003).to_bytes(4, "little"))
+    for page in range(256):
+        entry = 0 if page == missing else page << 12 | 3
+        machine.write(0x81000 + 4 * page, entry.to_bytes(4, "little"))
+    machine.enter_protected_mode(eip=CODE, esp=0x90000)
+    machine.cpu.cr3 = 0x80000
+    machine.cpu.cr0 |= 0x80000000
+    machine.break_on(14)
+    return machine
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("missing", ["source", "destination"])
+def test_page_fault_in_the_middle(missing: str, down: bool) -> None:
+    """REP MOVSD over a page that is not there: everything before it is done, CR2 is the place."""
+    machine = paged(0x31 if missing == "source" else 0x41)
+    cpu = machine.cpu
+    machine.load(b"\xf3\xa5\xf4", at=CODE)
+    data = random.Random(1).randbytes(0x3000)
+    machine.write(0x30000, data)
+    cpu.esi, cpu.edi, cpu.ecx = (0x32FFC, 0x42FFC, 3072) if down else (0x30000, 0x40000, 3072)
+    cpu.eflags = 2 | (DF if down else 0)
+    before = machine.instructions
+    exit = machine.run(max_instructions=10_000)
+    assert (exit.reason, exit.vector, exit.error_code) == ("exception", 14, 0 if missing == "source" else 2)
+    assert (cpu.ecx, machine.instructions - before) == (2048, 1024)
+    first = 0x1FFC if down else 0x1000
+    assert (cpu.esi, cpu.edi, cpu.eip) == (0x30000 + first, 0x40000 + first, CODE)
+    assert cpu.cr2 == (0x30000 if missing == "source" else 0x40000) + first
+    done = slice(0x2000, 0x3000) if down else slice(0, 0x1000)
+    assert machine.read(0x40000 + done.start, 0x1000) == data[done]
+    # the page appears, and the instruction goes on where it was
+    machine.write(
+        0x81000 + 4 * (0x31 if missing == "source" else 0x41), ((cpu.cr2 & ~0xFFF) | 3).to_bytes(4, "little")
+    )
+    machine.clear_break_on()
+    assert machine.run(max_instructions=10_000).reason == "halt"
+    assert (cpu.ecx, machine.instructions - before) == (0, 3073)
+    assert machine.read(0x40000, 0x3000) == data
+
+
+def test_counts_do_not_depend_on_slices_with_paging() -> None:
+    """Accesses, misses and cycles of a copy over six pages, whole and one instruction at a time."""
+    ledgers = []
+    for limit in (100_000, 1, 7):
+        machine = paged(0xFF)
+        machine.load(b"\xf3\xa5\xf4", at=CODE)
+        cpu = machine.cpu
+        cpu.esi, cpu.edi, cpu.ecx = 0x30400, 0x40800, 3000
+        while machine.run(max_instructions=limit).reason == "limit":
+            pass
+        ledgers.append((machine.instructions, machine.cycles, repr(machine.ledger)))
+    assert ledgers[0] == ledgers[1] == ledgers[2]
+
+
+def test_devices() -> None:
+    """REP INSW, OUTSB and MOVSB with devices: one access an iteration, in order."""
+    machine = Machine(ram="1MiB", devices=())
+    queue, written, seen = [0x1122, 0x3344, 0x5566], [], []
+    machine.on_port(0x1F0, read=lambda port, size: queue.pop(0), count=2)
+    machine.on_port(0x3F8, write=lambda port, value, size: written.append((value, size)))
+    machine.on_mmio(
+        0xC0000,
+        0x1000,
+        read=lambda at, size: at & 0xFF,
+        write=lambda at, value, size: seen.append((at, value)),
+    )
+    # mov dx,1F0h; rep insw; mov dx,3F8h; rep outsb; rep movsb twice (from and to the device)
+    machine.load(
+        bytes.fromhex("66BAF001 66F36D 66BAF803 B105 BE00050000 F36E")
+        + bytes.fromhex("B104 BE10000C00 BF00060000 F3A4 B103 BE00050000 BF20000C00 F3A4 F4"),
+        at=CODE,
+    )
+    machine.enter_protected_mode(eip=CODE, esp=0x90000)
+    cpu = machine.cpu
+    cpu.ecx, cpu.edi = 3, 0x500
+    before = machine.instructions
+    assert machine.run(max_instructions=1000).reason == "halt"
+    data = bytes.fromhex("221144336655")
+    assert machine.read(0x500, 6) == data
+    assert written == [(byte, 1) for byte in data[:5]]
+    assert machine.read(0x600, 4) == bytes([0x10, 0x11, 0x12, 0x13])
+    assert seen == [(0xC0020 + i, data[i]) for i in range(3)]
+    assert machine.instructions - before == 3 + 5 + 4 + 3 + 10
+    assert not queue
+
+
+def test_ins_asks_whether_it_may_write_before_it_reads() -> None:
+    machine = paged(0x31)
+    reads = []
+    machine.on_port(0x60, read=lambda port, size: reads.append(port) or 0x42)
+    machine.load(b"\x6c\xf4", at=CODE)  # insb
+    cpu = machine.cpu
+    cpu.edi, cpu.edx = 0x31000, 0x60
+    assert machine.run(max_instructions=10).vector == 14
+    assert reads == []
+    machine.write(0x81000 + 4 * 0x31, (0x31003).to_bytes(4, "little"))
+    assert machine.run(max_instructions=10).reason == "halt"
+    assert reads == [0x60]
+    assert machine.read(0x31000, 1) == b"\x42"

@@ -17,15 +17,18 @@ from .guest_lab import (
     MAIN_TSS,
     OLD_TSS,
     ORIGIN,
+    PAGING,
     SHORT_TSS,
     STACK0,
     TASK_GATE,
     TASK_TSS,
     TSS,
     Program,
+    descriptor,
     expect,
     run_here,
     run_qemu,
+    set_page,
 )
 
 GP, NP, SS, TS = 13, 11, 12, 10
@@ -271,3 +274,38 @@ def test_ldt_of_the_new_task(run):
         f"jmp {TASK_TSS}:0\ntask: sldt ax\nmovzx eax, ax\ncall log\njmp finish", task=TASK | {"ldt": LDT}
     )
     assert run(program) == [LDT]
+
+
+def test_tss_page_not_present(run):
+    """3A 7.3 step 4: all of both TSSs must be paged in before anything is saved; then JMP works."""
+    place = 0x31FC0  # its end lies in the next page
+    other = 0xC0
+    program = Program(
+        PAGING
+        + f"mov esi, {TSS + 0x100}\nmov edi, {place}\nmov ecx, 26\nrep movsd\n"
+        + set_page(0x32000, 0)
+        + expect(f"culprit: jmp {other}:0")
+        + log_dword(TSS + 0x20)  # EIP of the old task: not saved yet
+        + set_page(0x32000, 0x32007)
+        + f"jmp {other}:0\ntask: mov eax, cr3\ncall log\njmp finish",
+        task=TASK | {"cr3": 0x20000},
+        gdt_entries={other: descriptor(place, 0x67, 0x89)},
+    )
+    fault, saved, cr3 = run(program)
+    assert (fault.vector, fault.eip, fault.cr2 & ~0xFFF) == (14, program["culprit"], 0x32000)
+    assert (saved, cr3) == (0, 0x20000)
+
+
+def test_task_has_its_own_page_tables(run):
+    """3A 7.3: with paging on, CR3 comes from the TSS of the new task."""
+    program = Program(
+        PAGING
+        + "mov dword [0x22000], 0x23007\nmov esi, 0x21000\nmov edi, 0x23000\nmov ecx, 0x400\nrep movsd\n"
+        + "mov dword [0x23000 + 0x40 * 4], 0x41007\n"  # 40000h maps to 41000h there
+        + f"mov dword [0x40000], 1\nmov dword [0x41000], 2\n{log_dword(0x40000)}call {TASK_TSS}:0\n"
+        + log_dword(0x40000)
+        + f"jmp finish\ntask: {log_dword(0x40000)}iretd",
+        main={"cr3": 0x20000},
+        task=TASK | {"cr3": 0x22000},
+    )
+    assert run(program) == [1, 2, 1]

@@ -167,6 +167,11 @@ def compare(pair: Pair, rng: random.Random, row: Row, counts: Counter[str]) -> s
     if mine != other:
         problems.append(f"EFLAGS {mine:x} {other:x}")
     eip = pair.theirs.reg_read(ux.UC_X86_REG_EIP)
+    if eip == CODE and pair.ours.cpu.eip != CODE and (row.operation.startswith("BT") or b"\xf2\xf3" in code):
+        # it restarts a store into the page it runs in, and obeys the first of two REPs
+        counts["restarted by Unicorn"] += 1
+        clean(pair)
+        return None
     if pair.ours.cpu.eip != eip:
         problems.append(f"EIP {pair.ours.cpu.eip:08x} {eip:08x}")
     if pair.ours.read(0, RAM) != bytes(pair.theirs.mem_read(0, RAM)):
@@ -186,7 +191,9 @@ def differences(seed: int, count: int) -> tuple[list[str], Counter[str]]:
     chosen = [
         row
         for row in rows(frozenset(EXCLUDED))
-        if not any(o in ("ES", "CS", "SS", "DS", "FS", "GS", "Sw", "Cd", "Dd") for o in row.operands)
+        if not (row.operation == "TEST" and row.reg == 1)  # an alias that Unicorn refuses
+        and not (row.operation == "RET" and row.operands)  # Unicorn takes the count for signed
+        and not any(o in ("ES", "CS", "SS", "DS", "FS", "GS", "Sw", "Cd", "Dd") for o in row.operands)
     ]
     pair, counts, found = Pair(), Counter(), []
     for i in range(count):
