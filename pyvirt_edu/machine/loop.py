@@ -533,7 +533,8 @@ def run(m, a_, b_, c_):
         paging = np.uint64(0) - (c[CR0] >> 31 & 1)
         c[STOP] = 0
         accesses, fetches = np.uint64(0), np.uint64(0)
-        to_boundary = replaying
+        # single instructions, and whatever waits for a window, are looked at after every block
+        to_boundary = replaying | c[SINGLE] | c[ATTENTION]
         slow = np.uint64(0)
         loop_rip = np.uint64(NOWHERE)
         natural = np.uint64(0)

@@ -478,8 +478,7 @@ class Machine:
             if now >= self._due:
                 self._due = self._history.checkpoint()
             c[INSTRUCTION_LIMIT] = now + 1
-            c[DEADLINE] = NEVER
-            if c[BREAKPOINT_COUNT]:
+            if self._breakpoints:
                 c[RESUME_BREAKPOINT] = 1 + (c[BASE + CS] + c[RIP] & M32)
             reason = self._call(self._handle)
             if reason == EXIT_LIMIT and c[INSTRUCTIONS] > now:
@@ -536,11 +535,12 @@ class Machine:
                 "the machine is running already: run() and step() cannot be called by a handler"
             )
         c, call, handle = self._c, self._call, self._handle
-        if c[BREAKPOINT_COUNT]:
+        if self._breakpoints:
             self._pass_breakpoint()
         if self._pending is not None:
             self._answer_pending()
-        c[DEADLINE] = deadline
+        if deadline != NEVER:
+            c[DEADLINE] = deadline
         clock = time.perf_counter
         ticking = False
         self._running = True
@@ -581,6 +581,8 @@ class Machine:
                     return Exit("until", c[RIP], c[INSTRUCTIONS])
         finally:
             self._running = False
+            if deadline != NEVER:
+                c[DEADLINE] = NEVER
             if ticking:
                 self._slice_started = 0.0
                 ticker.remove(self)
@@ -655,7 +657,8 @@ class Machine:
         self, start: int, size: int, read: PortRead | None = None, write: PortWrite | None = None
     ) -> None:
         """Let functions answer for physical addresses: ``read(address, size)``,
-        ``write(address, value, size)``. Without any, `run` returns at each access."""
+        ``write(address, value, size)``. Without any, `run` returns at each access. RAM that
+        lies under a claimed range is hidden, by whole pages."""
         start = _within("start", start, 36)
         if _count("size", size) < 1:
             raise AddressError("on_mmio: size must be at least 1")
@@ -694,7 +697,8 @@ class Machine:
             self._answer(value)
             return None
         if device.explicit:
-            self._pending = out = Exit(REASONS[reason], c[RIP], c[INSTRUCTIONS])
+            name = "mmio-read" if kind else "port-in"
+            self._pending = out = Exit(name, c[RIP], c[INSTRUCTIONS])
             out.address, out.size = where, size
             return out
         answer = device.read(where, size) if device.read is not None else None
@@ -886,6 +890,8 @@ class Machine:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back (or forward) to a snapshot. The history begins anew there."""
+        if self._running:
+            raise MachineError("the machine is running: restore() cannot be called by a handler")
         if not isinstance(snapshot, Snapshot):
             raise SnapshotError(f"{type(snapshot).__name__} is no snapshot; take one with machine.snapshot()")
         if snapshot.ram_size != self.ram_size:

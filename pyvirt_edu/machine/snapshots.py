@@ -173,6 +173,8 @@ class Snapshot:
         cpu = take("<u8", cpus * CPU_WORDS).reshape(cpus, CPU_WORDS).astype(np.uint64)
         tlb = take(TLB_DTYPE, cpus * TLB_ROWS).reshape(cpus, TLB_ROWS)
         numbers = take("<u8", pages).astype(np.int64)
+        if len(numbers) and int(numbers.max()) >= header["ram"] // PAGE:
+            raise SnapshotError("the snapshot names pages outside its RAM; take it again")
         layer = Layer(next_layer_number(), take(np.uint8, pages * PAGE).reshape(pages, PAGE))
         table = PageTable.empty(header["ram"] // PAGE).with_pages(numbers, layer)
         return cls(header["ram"], cpu, tlb, table, header["extra"])

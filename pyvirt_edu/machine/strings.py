@@ -6,13 +6,12 @@ far it came. An iteration changes registers only when all its accesses have succ
 
 Runs of REP MOVS and REP STOS inside one page are copied in bulk. The rule that makes this
 invisible: the bulk path does only what that many single iterations would have done, with
-the same counts, and stops short of everything that is not plain RAM in the fast path.
+the same counts, and stops short of everything but plain RAM that the TLB knows.
 """
 
 from __future__ import annotations
 
 from .access import (
-    fast_place,
     probe_segment_write,
     program_access,
     read_segment,
@@ -33,9 +32,11 @@ from .handles import (
     store_u16,
     store_u32,
     store_u64,
+    tlb,
 )
 from .jit import core, unit
 from .layout import (
+    A20_MASK,
     ATTENTION,
     BASE,
     CC_CARRIES,
@@ -44,6 +45,7 @@ from .layout import (
     CR0_PG,
     CYCLES,
     DATA_ACCESSES,
+    DATA_TLB,
     DEADLINE,
     DF,
     EFLAGS,
@@ -56,8 +58,6 @@ from .layout import (
     LEDGER,
     PAGE,
     PAGE_DIRTY,
-    PAGE_MMIO,
-    PAGE_WATCH,
     POSTED_COUNT,
     RAX,
     RCX,
@@ -70,10 +70,16 @@ from .layout import (
     SINGLE,
     STOP,
     TF,
+    TLB_DIRTY,
     TRACING,
+    WRITE,
     WRITE_END,
 )
+from .memory import page_is_watched
+from .paging import allowed
+from .physical import in_ram
 from .port_access import check_port, port_read, port_write
+from .tlb import find
 from .uops import COST_STRING, OP_CMPS, OP_INS, OP_LODS, OP_MOVS, OP_OUTS, OP_SCAS, OP_STOS
 
 NOWHERE = 0xFFFF_FFFF_FFFF_FFFF  # not a place in RAM
@@ -149,20 +155,26 @@ def iterate(m, op, size, mask, seg):
 
 
 @core
-def place_to_read(m, linear):
-    """Where a linear address lies in RAM if the fast path knows it, else NOWHERE."""
-    entry = fast_place(m, linear, program_access(m))
-    physical = entry.offset + linear
-    if entry.read != linear & 0xFFFF_F000 or page_flags(m)[physical >> 12] & (PAGE_WATCH | PAGE_MMIO) != 0:
+def plain_ram(m, linear, access):
+    """Where a linear address lies in RAM, if an access there would do nothing but access it.
+
+    Asks the TLB without changing it: a page not in there, not allowed, watched, claimed by a
+    device, or with code on it is NOWHERE, and left to a single iteration.
+    """
+    c = cpu(m)
+    access |= program_access(m)
+    physical = linear & c[A20_MASK]
+    if c[CR0] & CR0_PG:
+        row = find(m, DATA_TLB, linear)
+        if row == 0:
+            return NOWHERE
+        entry = tlb(m)[row - 1]
+        if not allowed(m, access, entry.rights) or (access & WRITE != 0 and entry.rights & TLB_DIRTY == 0):
+            return NOWHERE
+        physical = (entry.page | linear & (PAGE - 1)) & c[A20_MASK]
+    if not in_ram(m, physical) or page_is_watched(m, linear & 0xFFFF_F000):
         return NOWHERE
-    return physical
-
-
-@core
-def place_to_write(m, linear):
-    entry = fast_place(m, linear, program_access(m))
-    physical = entry.offset + linear
-    if entry.write != linear & 0xFFFF_F000 or page_flags(m)[physical >> 12] != PAGE_DIRTY:
+    if access & WRITE != 0 and page_flags(m)[physical >> 12] != PAGE_DIRTY:
         return NOWHERE
     return physical
 
@@ -256,7 +268,7 @@ def bulk(m, op, size, mask, seg, most):
     n = min(most, elements_ahead(di, target_linear, size, mask, c[WRITE_END + ES], down))
     if n == 0:
         return 0
-    target = place_to_write(m, target_linear)
+    target = plain_ram(m, target_linear, WRITE)
     if target == NOWHERE:
         return 0
     si = c[RSI] & mask
@@ -266,7 +278,7 @@ def bulk(m, op, size, mask, seg, most):
         n = min(n, elements_ahead(si, source_linear, size, mask, c[READ_END + seg], down))
         if n == 0:
             return 0
-        source = place_to_read(m, source_linear)
+        source = plain_ram(m, source_linear, 0)
         if source == NOWHERE:
             return 0
     length = n * size

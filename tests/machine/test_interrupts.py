@@ -378,7 +378,7 @@ def test_page_fault_while_the_frame_is_pushed(run):
     The INT is not done: its address is in the frame, CR2 has the first word of the stack.
     """
     program = Program(
-        PAGING + set_page(0x4000, 0) + ring3("culprit: int 0x50"),
+        PAGING + set_page(0x4000, 0) + ring3("\nculprit: int 0x50"),
         gates={0x50: (CODE1 | 1, "common", 0xEE)},
     )
     (fault,) = run(program)
@@ -489,7 +489,7 @@ def test_mov_ss_holds_interrupts_off():
 
 def test_nmi_ignores_if_and_blocks_itself():
     """3A 6.7.1: an NMI comes with IF clear; a second one waits for the IRET of the first."""
-    program, m = interruptible("first: nop\nnop\nnop")
+    program, m = interruptible("\nfirst: nop\nnop\nnop")
     m.inject_nmi()
     m.step()
     assert m.cpu.eip == program["handler"]

@@ -24,6 +24,7 @@ from .guest_lab import (
     DATA,
     DATA1,
     DATA3,
+    DATA16,
     GDT,
     LDT,
     MAIN_TSS,
@@ -58,11 +59,11 @@ def run(request):
     return run_here if request.param == "here" else run_qemu
 
 
-def program_with_gates(body, gates, segment=bytes(8), **rest) -> Program:
+def program_with_gates(body, call_gates, segment=bytes(8), **rest) -> Program:
     """A scenario with call gates: slot to (code selector, label or offset, kind, parameters)."""
     program = Program(body, gdt_entries={GATE: bytes(8), GATE2: bytes(8), MORE: segment}, **rest)
     image = bytearray(program.image)
-    for slot, (selector, where, kind, count) in gates.items():
+    for slot, (selector, where, kind, count) in call_gates.items():
         offset = program[where] if isinstance(where, str) else where
         entry = struct.pack("<HHHH", offset & 0xFFFF, selector, kind << 8 | count, offset >> 16)
         place = GDT - ORIGIN + slot
@@ -91,7 +92,6 @@ def test_direct_transfer_errors(run, what):
         (f"{CODE3}:finish", (GP, CODE3 & ~3)),  # DPL 3 is not CPL
         (f"{CODE | 1}:finish", (GP, CODE)),  # RPL 1 > CPL
         (f"{ABSENT_CODE}:finish", (NP, ABSENT_CODE)),
-        (f"{CODE16}:0x10000", (GP, 0)),  # beyond the limit
         (f"{MAIN_TSS}:0", (GP, MAIN_TSS)),  # busy
         (f"{ABSENT_TSS}:0", (NP, ABSENT_TSS)),
     ]
@@ -99,11 +99,17 @@ def test_direct_transfer_errors(run, what):
     assert faults(run(program)) == [error for _, error in targets]
 
 
+@pytest.mark.parametrize("what", ["jmp", "call"])
+def test_direct_transfer_beyond_the_limit(what):
+    """2A, JMP and CALL: an offset beyond the new segment is #GP(0). QEMU's CALL names the segment."""
+    assert faults(run_here(Program(expect(f"{what} dword {CODE16}:0x10000")))) == [(GP, 0)]
+
+
 def test_far_call_and_return(run):
     """2A, CALL: CS and EIP are pushed as dwords; RETF n drops n bytes more. RPL is replaced by CPL."""
     program = Program(
-        f"push dword 11\ncall dword {CODE}:there\nback: mov eax, {STACK0}\nsub eax, esp\ncall log\njmp finish\n"
-        f"there: {log_frame(3)}retf 4\n"
+        f"push dword 11\ncall dword {CODE}:there\nback: mov eax, {STACK0}\nsub eax, esp\n"
+        f"call log\njmp finish\nthere: {log_frame(3)}retf 4\n"
     )
     assert run(program) == [program["back"], CODE, 11, 0]
 
@@ -126,8 +132,8 @@ def test_far_pointer_in_memory(run):
 
 
 def test_failed_far_call_changes_nothing():
-    """3A 6.5: a fault leaves the state from before the instruction: ESP, CS and EIP."""
-    program = Program(expect(f"place: call dword {ABSENT_CODE}:0") + f"mov eax, {STACK0}\nsub eax, esp\ncall log\n")
+    """3A 6.5: a fault leaves the state from before the instruction: CS and EIP."""
+    program = Program(expect(f"place: call dword {ABSENT_CODE}:0"))
     log = run_here(program)
     assert isinstance(log[0], Fault) and (log[0].eip, log[0].cs) == (program["place"], CODE)
 
@@ -152,7 +158,7 @@ def test_call_gate_to_ring_0(run):
 
 def test_16_bit_call_gate(run):
     """3A 5.8.3: a 16-bit gate copies words and pushes words, whatever the caller's size."""
-    user = f"push word 111\npush word 222\ncall dword {GATE | 3}:0\nback: mov eax, {STACK3}\nsub eax, esp\ncall log"
+    user = f"push word 111\npush word 222\ncall dword {GATE | 3}:0\nback: nop"
     program = program_with_gates(
         ring3(user) + f"jmp finish\nbits 16\nlow: jmp dword {CODE}:inner\nbits 32\n"
         f"inner: mov eax, {STACK0}\nsub eax, esp\ncall log\n{log_frame(6, 2)}jmp finish",
@@ -191,42 +197,42 @@ def test_call_gate_errors(run):
     assert faults(run(program)) == [(GP, GATE), (GP, GATE), (NP, GATE2), (GP, CODE)]
 
 
-@pytest.mark.parametrize(
-    ("selector", "offset", "error"),
-    [
+def test_call_gate_target_errors(run):
+    """2A, CALL, call-gate: the segment a gate names is checked like one named directly."""
+    cases = [
         (0, 0, (GP, 0)),
         (0xF00, 0, (GP, 0xF00)),
         (DATA, 0, (GP, DATA)),
         (ABSENT_CODE, 0, (NP, ABSENT_CODE)),
         (CODE3, 0, (GP, CODE3 & ~3)),  # less privileged than the caller
         (CODE16, 0x10000, (GP, 0)),
-    ],
-)
-def test_call_gate_target_errors(run, selector, offset, error):
-    """2A, CALL, call-gate: the segment a gate names is checked like one named directly."""
-    program = program_with_gates(expect(f"call dword {GATE}:0"), {GATE: (selector, offset, GATE_32, 0)})
-    assert faults(run(program)) == [error]
+    ]
+    if run is run_qemu:
+        cases.pop()  # it does not check limits of code
+    for selector, offset, error in cases:
+        program = program_with_gates(expect(f"call dword {GATE}:0"), {GATE: (selector, offset, GATE_32, 0)})
+        assert faults(run(program)) == [error]
 
 
-@pytest.mark.parametrize(
-    ("stack", "error"),
-    [
+def test_inner_stack_errors(run):
+    """2A, CALL, more-privilege: the stack segment of the TSS is checked before anything is pushed."""
+    cases = [
         (0, (TS, 0)),
         (0xF00 | 1, (TS, 0xF00)),
         (DATA | 1, (TS, DATA)),  # DPL 0
         (DATA1, (TS, DATA1)),  # RPL 0
         (MORE | 1, (SS, MORE)),  # absent
-    ],
-)
-def test_inner_stack_errors(run, stack, error):
-    """2A, CALL, more-privilege: the stack segment of the TSS is checked before anything is pushed."""
-    program = program_with_gates(
-        ring3(f"call dword {GATE | 3}:0"),
-        {GATE: (CODE1 | 1, "finish", GATE_32 | OPEN, 0)},
-        segment=descriptor(0, 0xFFFFF, 0x32, 0xC),
-        main={"ss1": stack},
-    )
-    assert faults(run(program)) == [error]
+    ]
+    if run is run_qemu:
+        cases.pop()  # it says #TS
+    for stack, error in cases:
+        program = program_with_gates(
+            ring3(f"call dword {GATE | 3}:0"),
+            {GATE: (CODE1 | 1, "finish", GATE_32 | OPEN, 0)},
+            segment=descriptor(0, 0xFFFFF, 0x32, 0xC),
+            main={"ss1": stack},
+        )
+        assert faults(run(program)) == [error]
 
 
 def test_inner_stack_without_room():
@@ -274,6 +280,8 @@ def test_return_errors(run, how):
         ({"ss": DATA3 & ~3}, (GP, DATA3 & ~3)),
         ({"ss": MORE | 3}, (SS, MORE)),
     ]
+    if run is run_qemu:
+        cases.pop()  # it says #NP
     body = "".join(expect(outer_frame(extra=extra, **case) + f"finish\n{how}") for case, _ in cases)
     program = program_with_gates(body, {}, segment=descriptor(0, 0xFFFFF, 0x72, 0xC))
     assert faults(run(program)) == [error for _, error in cases]
@@ -287,13 +295,17 @@ def test_return_to_inner_level(run):
 
 def test_flags_of_iret(run):
     """2A, IRET: IF needs CPL <= IOPL, IOPL needs CPL 0; the others are taken as they are."""
-    user = (
-        f"push dword 0x3ED7\npush dword {CODE3}\npush dword again\niretd\n"
-        "again: pushfd\npop eax\ncall log"
-    )
-    program = Program(ring3(user, flags=0x2) + "push dword 2\npopfd\n" + ring3(user, flags=0x3002))
-    first, _, second, _ = run(program)
-    assert first == 0xCD7 and second == 0x3ED7
+
+    def user(label):
+        return (
+            f"push dword 0x3ED7\npush dword {CODE3}\npush dword {label}\niretd\n"
+            f"{label}: pushfd\npop eax\nand eax, 0x3ED7\ncall log\npush dword 2\npopfd"
+        )
+
+    program = Program(ring3(user("low"), flags=0x2) + ring3(user("high"), flags=0x3002))
+    log = run(program)
+    # TF is not in the image; the trap would come after the first instruction
+    assert (log[0], log[2]) == (0xCD7, 0x3ED7)
 
 
 # --- virtual-8086 mode -----------------------------------------------------------------------
@@ -304,8 +316,7 @@ def test_iret_in_v86_mode(run):
     program = Program(
         v86("iretd")
         + v86(
-            f"push dword 0x202\npush dword {ORIGIN >> 4}\npush dword inside - {ORIGIN}\niretd\n"
-            "inside: nop",
+            f"push dword 0x202\npush dword {ORIGIN >> 4}\npush dword inside - {ORIGIN}\niretd\ninside: nop",
             flags=0x23002,
         )
     )
@@ -318,10 +329,14 @@ def test_far_transfers_in_v86_mode(run):
     """3B 20.1.1: selectors are paragraphs; no descriptor is looked at."""
     code = (
         f"call {ORIGIN >> 4}:near - {ORIGIN}\nback: mov bx, 0x1234\nmov ds, bx\nmov cx, ds\nint 0x40\n"
-        f"near: cmp word [ss:0x7FC], back - {ORIGIN}\nje good\nud2\ngood: retf"
+        f"near: mov dx, [ss:0x7FC]\nsub dx, back - {ORIGIN}\nretf"
     )
-    program = Program(v86(code))
-    assert faults(run(program)) == [(0x40, None)]
+    program = Program(
+        v86(code, flags=0x23002) + "jmp finish\nhandler: movzx eax, dx\n"
+        f"mov bx, {DATA}\nmov ds, bx\ncall log\nmovzx eax, cx\ncall log\njmp finish",
+        gates={0x40: (CODE, "handler", 0xEE)},
+    )
+    assert run(program) == [0, 0x1234]
 
 
 @pytest.mark.parametrize("code", ["arpl ax, bx", "lar ax, bx", "lsl ax, bx", "verr ax", "verw ax"])
@@ -356,7 +371,7 @@ def test_sysenter_and_sysexit(run):
 def test_sysenter_errors(run):
     """2B: a null SYSENTER_CS is #GP(0); so is SYSEXIT outside ring 0."""
     program = Program(
-        SET_UP.format(cs=3, eip="finish")
+        SET_UP.format(cs=0, eip="finish")
         + expect("sysenter")
         + expect("sysexit")
         + SET_UP.format(cs=CODE, eip="finish")
@@ -379,10 +394,15 @@ def test_data_segment_errors(run):
         (ABSENT_DATA, (NP, ABSENT_DATA)),
     ]
     body = "".join(expect(f"mov ax, {selector}\nmov ds, ax") for selector, _ in cases)
-    body += expect("mov ax, 3\nmov ds, ax\nmov ax, ds\nmov al, [0]")
     body += ring3(f"mov ax, {DATA | 3}\nmov ds, ax")
     program = program_with_gates(body, {}, segment=execute_only)
-    assert faults(run(program)) == [*(error for _, error in cases), (GP, 0), (GP, DATA)]
+    assert faults(run(program)) == [*(error for _, error in cases), (GP, DATA)]
+
+
+def test_null_segment():
+    """3A 5.4.1: a data register may be loaded with null; using it is #GP(0). QEMU lets it pass."""
+    body = "mov ax, 3\nmov es, ax\nmov eax, es\ncall log\n" + expect("mov al, [es:0]")
+    assert faults(run_here(Program(body))) == [3, (GP, 0)]
 
 
 def test_stack_segment_errors(run):
@@ -402,12 +422,6 @@ def test_stack_segment_errors(run):
 
 def test_faulting_pop_and_pointer_loads_change_nothing():
     """2B, POP; 2A, LDS: the segment is checked before ESP or the register changes."""
-    program = Program(
-        expect(f"mov ebx, 77\nles ebx, [bad]\njmp finish\nbad: dd 5\ndw {ABSENT_DATA}")
-        + "mov eax, ebx\ncall log\n"
-        + expect(f"push dword {ABSENT_DATA}\nmov ebp, esp\npop es"),
-        gates={NP: (CODE, "handler", 0x8E)},
-    )
     # the gate's handler keeps EBX; ESP at the fault is just above its frame
     program = Program(
         expect(f"mov ebx, 77\nles ebx, [bad]\njmp finish\nbad: dd 5\ndw {ABSENT_DATA}")
@@ -429,8 +443,8 @@ def test_loading_marks_the_descriptor_accessed(run):
     assert run(Program(body)) == [0x90, 0x91]
 
 
-def test_segment_checks_after_loading(run):
-    """3A 5.3 to 5.5: writes to read-only data and to code, reads of execute-only code, limits; #GP(0)."""
+def test_segment_checks_after_loading():
+    """3A 5.3 to 5.5: writes to read-only data and to code, offsets beyond limits. QEMU asks none of it."""
     down = descriptor(0, 0xFFF, 0x96, 0x4)  # expand down: offsets 1000h and up
     body = (
         f"mov ax, {READ_ONLY}\nmov gs, ax\n"
@@ -441,76 +455,70 @@ def test_segment_checks_after_loading(run):
         + f"mov ax, {DATA16}\nmov gs, ax\n"
         + expect("mov al, [gs:0xFFFF]\nmov ax, [gs:0xFFFF]")
     )
-    assert faults(run(program_with_gates(body, {}, segment=down))) == [(GP, 0)] * 4
+    assert faults(run_here(program_with_gates(body, {}, segment=down))) == [(GP, 0)] * 4
 
 
 # --- LAR, LSL, VERR, VERW, ARPL ------------------------------------------------------------------
 
-DATA16 = 0x20
-
 
 def query(instruction: str, selector: int) -> str:
-    """Log EAX (or 0 if ZF stays clear) and ZF in bit 31."""
-    name = f"no{query.count}"
-    query.count += 1
+    """Log what the instruction makes of EAX = 0, then ZF."""
     return (
-        f"mov ebx, {selector}\nxor eax, eax\n{instruction}\njnz {name}\nor eax, 0x80000000\n{name}: call log\n"
+        f"mov ebx, {selector}\nxor eax, eax\nmov ecx, 0\n{instruction}\nsetz cl\ncall log\n"
+        "mov eax, ecx\ncall log\n"
     )
 
 
-query.count = 0
+def answers(log, mask=0xFFFF_FFFF):
+    """Pairs of value and ZF; None where ZF is clear and the register was left alone."""
+    pairs = zip(log[::2], log[1::2])
+    return [value & mask if zf else None if value == 0 else "changed" for value, zf in pairs]
 
 
-@pytest.mark.parametrize(
-    ("selector", "access"),
-    [
+def test_lar(run):
+    """2A, LAR: type, DPL, P and flags of what the program may see; ZF says whether it did."""
+    cases = [
         (0, None),
         (0xF00, None),
-        (CODE, 0xC09B00),
-        (DATA, 0xC09300),
+        (CODE, 0xC09A00),
+        (DATA, 0xC09200),
         (CODE16, 0x009A00),
         (CONFORMING, 0xC09E00),
         (ABSENT_DATA, 0xC01200),  # presence does not matter
-        (MAIN_TSS, 0x008B00),
+        (MAIN_TSS, 0x008A00),
         (LDT, 0x008200),
-        (TASK_GATE, 0x008500),
+        (TASK_GATE, 0x008400),
         (GATE, 0x008C00),
         (GATE2, None),  # an interrupt gate is no descriptor for a GDT
         (DATA | 3, None),  # RPL 3 > DPL 0
         (CONFORMING | 3, 0xC09E00),
-    ],
-)
-def test_lar(run, selector, access):
-    """2A, LAR: type, DPL, P and flags of what the program may see; ZF says whether it did."""
-    program = program_with_gates(
-        query("lar eax, ebx", selector), {GATE: (CODE, 0, GATE_32, 0), GATE2: (CODE, 0, 0x8E, 0)}
-    )
-    value = run(program)[0]
-    assert value & 0xFFF0FF00 == (0 if access is None else access | 0x8000_0000)
+    ]
+    body = "".join(query("lar eax, ebx", selector) for selector, _ in cases)
+    program = program_with_gates(body, {GATE: (CODE, 0, GATE_32, 0), GATE2: (CODE, 0, 0x8E, 0)})
+    # bits 16 to 19 are undefined; QEMU does not mark code accessed (bit 8)
+    assert answers(run(program), 0xFFF0FE00) == [access for _, access in cases]
 
 
-@pytest.mark.parametrize(
-    ("selector", "limit"),
-    [
+def test_lsl(run):
+    """2A, LSL: the limit in bytes, for segments, TSSs and LDTs; gates have none."""
+    cases = [
         (0, None),
-        (CODE, 0x7FFFFFFF),
+        (CODE, 0xFFFFFFFF),
         (DATA16, 0xFFFF),
         (MAIN_TSS, 0xFF),
         (LDT, 0x1F),
         (TASK_GATE, None),
         (GATE, None),
         (DATA | 1, None),
-    ],
-)
-def test_lsl(run, selector, limit):
-    """2A, LSL: the limit in bytes, for segments, TSSs and LDTs; gates have none."""
-    program = program_with_gates(query("lsl eax, ebx", selector), {GATE: (CODE, 0, GATE_32, 0)})
-    assert run(program) == [0 if limit is None else limit | 0x8000_0000]
+    ]
+    body = "".join(query("lsl eax, ebx", selector) for selector, _ in cases)
+    program = program_with_gates(body, {GATE: (CODE, 0, GATE_32, 0)})
+    assert answers(run(program)) == [limit for _, limit in cases]
 
 
-@pytest.mark.parametrize(
-    ("selector", "readable", "writable"),
-    [
+def test_verr_and_verw(run):
+    """3A 5.10.2: whether a read or a write through the selector would be allowed."""
+    cases = [
         (0, 0, 0),
         (DATA, 1, 1),
         (READ_ONLY, 1, 0),
@@ -520,14 +528,10 @@ def test_lsl(run, selector, limit):
         (DATA | 3, 0, 0),
         (CONFORMING | 3, 1, 0),
         (DATA3, 1, 1),
-    ],
-)
-def test_verr_and_verw(run, selector, readable, writable):
-    """3A 5.10.2: whether a read or a write through the selector would be allowed."""
-    program = program_with_gates(
-        query("verr bx", selector) + query("verw bx", selector), {}, segment=descriptor(0, 0xFFFFF, 0x98, 0xC)
-    )
-    assert run(program) == [readable << 31, writable << 31]
+    ]
+    body = "".join(query("verr bx", selector) + query("verw bx", selector) for selector, _, _ in cases)
+    log = run(program_with_gates(body, {}, segment=descriptor(0, 0xFFFFF, 0x98, 0xC)))
+    assert log[1::2] == [bit for case in cases for bit in case[1:]]
 
 
 def test_arpl(run):
@@ -558,11 +562,7 @@ def test_bound(run):
 
 def test_trap_instructions(run):
     """3A 6.5: INT3 and INTO report the instruction behind them; INTO only with OF."""
-    body = (
-        "xor eax, eax\ninto\n"
-        + expect("int3\none: nop")
-        + expect("mov al, 0x7F\ninc al\ninto\ntwo: nop")
-    )
+    body = "xor eax, eax\ninto\n" + expect("int3\none: nop") + expect("mov al, 0x7F\ninc al\ninto\ntwo: nop")
     program = Program(body)
     log = run(program)
     assert faults(log) == [(3, None), (4, None)]
@@ -590,7 +590,8 @@ def test_enter_copies_the_display(run):
     body = (
         "push dword 0xAAAA\npush dword 0xBBBB\npush dword 0xCCCC\nlea ebp, [esp + 8]\nmov ebx, ebp\n"
         f"enter 16, 3\nmov eax, {STACK0}\nsub eax, esp\ncall log\nmov eax, {STACK0}\nsub eax, ebp\ncall log\n"
-        "mov eax, [ebp - 4]\ncall log\nmov eax, [ebp - 8]\ncall log\nmov eax, [ebp - 12]\nsub eax, ebp\ncall log\n"
+        "mov eax, [ebp - 4]\ncall log\nmov eax, [ebp - 8]\ncall log\n"
+        "mov eax, [ebp - 12]\nsub eax, ebp\ncall log\n"
         "mov eax, [ebp]\nsub eax, ebx\ncall log\nleave\nmov eax, ebp\nsub eax, ebx\ncall log\n"
     )
     assert run(Program(body)) == [12 + 16 + 16, 16, 0xBBBB, 0xCCCC, 0, 0, 0]
@@ -614,7 +615,7 @@ def test_real_mode_far_call():
     m = real_machine(
         "push word 5\ncall 0x7C0:there - 0x7C00\nhlt\nthere: mov ax, cs\nmov bp, sp\nmov bx, [bp + 4]\nretf 2"
     )
-    assert (m.cpu.ax, m.cpu.bx, m.cpu.sp, m.cpu.cs, m.cpu.eip) == (0x7C0, 5, 0x7000, 0, 0x7C09)
+    assert (m.cpu.ax, m.cpu.bx, m.cpu.sp, m.cpu.cs, m.cpu.eip) == (0x7C0, 5, 0x7000, 0, 0x7C08)
 
 
 def test_limits_outlive_protected_mode():
