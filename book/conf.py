@@ -6,7 +6,7 @@ copyright = "2026, the pyvirt_edu authors"
 language = "en"
 
 extensions = ["myst_nb"]
-exclude_patterns = ["**.ipynb_checkpoints", "images/*.py"]
+exclude_patterns = ["**.ipynb_checkpoints", "**/README.md"]
 
 nb_execution_mode = "off"
 nb_merge_streams = True

@@ -29,7 +29,12 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--kernels", type=Path, help="folder with the kernels (a.bin ...)")
     parser.add_argument("--pairs", type=int, default=7, help="pairs for each ratio (7)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    known = {*SIDES, *UNICORN_KERNELS, *QEMU_KERNELS}
+    for word in given.only:
+        if word not in known:
+            parser.error(f"there is no part {word!r}; there are: {' '.join(sorted(known))}")
+    return given
 
 
 def measure(only: list[str], folder: Path | None, pairs: int) -> tuple[list[Result], list[str]]:

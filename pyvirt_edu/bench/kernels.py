@@ -34,6 +34,7 @@ class Kernel:
     per_unit: int  # guest instructions for each unit of N
     once: int = 0
     checksum: int | None = None  # at N=3
+    folder: Path | None = None  # where it came from
 
     def blob(self, n: int) -> bytes:
         return self.code[:8] + struct.pack("<I", n) + self.code[12:]
@@ -71,7 +72,7 @@ def get(letter: str, place: Path | None) -> Kernel | None:
     if place is not None:
         path = place / f"{letter}.bin"
         if path.exists():
-            return Kernel(letter, work, path.read_bytes(), count, per_unit, once, checksum)
+            return Kernel(letter, work, path.read_bytes(), count, per_unit, once, checksum, place)
         return None
     from .own_kernels import SOURCES, assembled
 

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from .kernels import Console, Kernel, find
+from .kernels import Console, Kernel
 
 NAME = "QEMU"
 SECTORS = 32
@@ -40,9 +40,9 @@ def boot_sector(place: Path) -> bytes:
 
 
 def run(kernel: Kernel, n: int) -> Console:
-    place = find()
+    place = kernel.folder
     if place is None:
-        raise RuntimeError("the shared kernels are not present")
+        raise ValueError(f"kernel {kernel.letter} comes without a boot sector")
     console = Console()
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "floppy.img"

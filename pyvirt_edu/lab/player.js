@@ -136,6 +136,7 @@ class Player {
     root.tabIndex = 0;
     if (height) root.style.setProperty("--pane-height", height + "px");
     this.build();
+    this.play(false);
     this.theme();
     root.addEventListener("keydown", (event) => this.key(event));
     this.go(step || 0);
@@ -160,10 +161,10 @@ class Player {
       this.buttons[name] = made;
       bar.append(made);
     };
-    button("first", "⏮\uFE0E First", "To the start (Home)", () => this.jump(0));
+    button("first", "|◀ First", "To the start (Home)", () => this.jump(0));
     button("back", "◀ Back", "One step back (left arrow)", () => this.jump(this.tape.at - 1));
     button("step", "Step ▶", "One step (right arrow)", () => this.jump(this.tape.at + 1));
-    button("last", "Last ⏭\uFE0E", "To the end (End)", () => this.jump(this.tape.count));
+    button("last", "Last ▶|", "To the end (End)", () => this.jump(this.tape.count));
     button("play", "", "Play or pause (space)", () => this.play(!this.timer));
     this.speed = element("select", "pv-speed", undefined, { "aria-label": "Speed", title: "Speed" });
     for (const rate of [1, 2, 5, 20]) {
@@ -305,7 +306,7 @@ class Player {
         const line = element("button", "pv-line", undefined, { type: "button" });
         const mark = element("span", "pv-mark", " ");
         const content = element("span", "pv-content");
-        const note = element("span", "pv-note");
+        const note = element("span", kind === "bytes" ? "pv-note pv-letters" : "pv-note");
         const address = base + low;
         line.dataset.address = hex(linear + low, 5);
         line.append(mark, element("span", "pv-address", hex(linear + low, 5)), content, note);
@@ -345,7 +346,7 @@ class Player {
         this.go(this.tape.at + 1);
       }, 1000 / Number(this.speed.value));
     }
-    this.buttons.play.textContent = this.timer ? "⏸\uFE0E Pause" : "⏵\uFE0E Play";
+    this.buttons.play.textContent = this.timer ? "‖ Pause" : "▶▶ Play";
     // No reader can follow an announcement for each step of a running player.
     this.status.setAttribute("aria-live", this.timer ? "off" : "polite");
   }

@@ -92,6 +92,7 @@ def predict(
         found.answer = _question(ask, offered)
         if found.answer is not None:
             _keep({"question": question, "answer": found.answer})
+            print(f"Kept: {found.answer}")
     _asked.append(found)
     if answer is not None:
         found.reveal(answer() if callable(answer) else answer)

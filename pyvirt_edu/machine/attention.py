@@ -106,7 +106,8 @@ def record_step(m):
         used = record_register(m, used, CR3, c[CR3])
     if c[CR4] != old[CR4]:
         used = record_register(m, used, CR4, c[CR4])
-    buffer[header] = rip | (used - header - 1) >> 1 << 48
+    buffer[header] = rip | (used - header - 1) >> 1 << 48 | old[EVENT] << 56
+    old[EVENT] = 0
     old[RIP] = c[RIP]
     old[INSTRUCTIONS] = c[INSTRUCTIONS]
     h[H_TRACE_USED] = used
@@ -135,6 +136,7 @@ def deliver_now(m, vector, kind):
     """Deliver at an instruction boundary; returns an exit reason or 0."""
     c = cpu(m)
     call_unit(m, UNIT_DELIVER, vector, kind, 0)
+    traced_cpu(m)[EVENT] = 1
     c[INSTRUCTIONS] += 1
     c[CYCLES] += c[LEDGER]
     c[LEDGER] = 0

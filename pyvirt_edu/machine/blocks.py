@@ -190,7 +190,11 @@ def find_block(m, linear, rip, single):
         if rip + np.uint64(blocks(m)[number].length) > c[LIMIT + CS] + 1:
             return fault(m, GP, 0)
         return number
-    if not single and blocks(m)[number].physical2 == 0 and np.uint64(blocks(m)[number].physical) >> 12 < np.uint64(page_flags(m).size):
+    if (
+        not single
+        and blocks(m)[number].physical2 == 0
+        and np.uint64(blocks(m)[number].physical) >> 12 < np.uint64(page_flags(m).size)
+    ):
         link = links(m)[link_slot(linear)]
         link.linear = linear
         link.context = c[MODE] | c[GENERATION] << 8

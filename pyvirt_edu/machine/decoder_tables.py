@@ -92,7 +92,16 @@ W_NONE, W_BYTE, W_WORD, W_DWORD, W_OPERAND, W_OTHER = range(6)
 F_MODRM, F_LOCKABLE, F_MEMORY_ONLY, F_REGISTER_ONLY = 1, 2, 4, 8
 
 # What an assist wants done around it
-AS_LOAD, AS_STORE, AS_ADDRESS, AS_ENDS, AS_MODIFY, AS_RESULT_WORD, AS_PORT, AS_STORE_WIDE = 1, 2, 4, 8, 16, 32, 64, 128
+AS_LOAD, AS_STORE, AS_ADDRESS, AS_ENDS, AS_MODIFY, AS_RESULT_WORD, AS_PORT, AS_STORE_WIDE = (
+    1,
+    2,
+    4,
+    8,
+    16,
+    32,
+    64,
+    128,
+)
 
 _ALU = {n: i for i, n in enumerate("ADD OR ADC SBB AND SUB XOR CMP TEST".split())}
 _UNARY = {n: i for i, n in enumerate("INC DEC NOT NEG".split())}

@@ -20,8 +20,8 @@ from .layout import (
     TR,
     UD,
 )
-from .privilege import is_protected_mode, require_ring_0
-from .segment_cache import null_segment, set_descriptor
+from .privilege import require_ring_0
+from .segment_cache import is_protected, null_segment, set_descriptor
 from .segments import read_descriptor
 
 WORD32 = 0xFFFF_FFFF
@@ -70,7 +70,7 @@ def load_table(m, seg, address_size, size, is_idt):
 @core
 def store_selector(m, seg):
     """SLDT, STR: undefined outside protected mode."""
-    if is_protected_mode(m) == 0:
+    if not is_protected(m):
         fault(m, UD, 0)
         return
     c = cpu(m)
@@ -81,7 +81,7 @@ def store_selector(m, seg):
 def load_local_table(m):
     """LLDT (manual 2A): a null selector makes the table unusable, and is no fault."""
     c = cpu(m)
-    if is_protected_mode(m) == 0:
+    if not is_protected(m):
         fault(m, UD, 0)
         return
     if require_ring_0(m) == 0:
@@ -109,7 +109,7 @@ def load_local_table(m):
 def load_task_register(m):
     """LTR (manual 2A): the TSS must be available, and is marked busy."""
     c = cpu(m)
-    if is_protected_mode(m) == 0:
+    if not is_protected(m):
         fault(m, UD, 0)
         return
     if require_ring_0(m) == 0:

@@ -211,7 +211,16 @@ POSTED_ROOM = 32  # pairs
 # EFLAGS bits (manual 1, 3.4.3). The six arithmetic ones are not stored there.
 CF, PF, AF, ZF, SF = 0x1, 0x4, 0x10, 0x40, 0x80
 TF, IF, DF, OF = 0x100, 0x200, 0x400, 0x800
-IOPL_MASK, NT, RF, VM, AC, VIF, VIP, ID = 0x3000, 0x4000, 0x10000, 0x20000, 0x40000, 0x80000, 0x100000, 0x200000
+IOPL_MASK, NT, RF, VM, AC, VIF, VIP, ID = (
+    0x3000,
+    0x4000,
+    0x10000,
+    0x20000,
+    0x40000,
+    0x80000,
+    0x100000,
+    0x200000,
+)
 ARITHMETIC = CF | PF | AF | ZF | SF | OF
 
 CR0_PE, CR0_MP, CR0_EM, CR0_TS, CR0_ET, CR0_NE = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20

@@ -16,8 +16,23 @@ import numpy as np
 from .alu import alu, unary
 from .attention import after_instruction, attend
 from .flags import condition
-from .handles import blocks, breakpoints, call_unit, cpu, fast, links, load_u8, load_u16, load_u32, ram, uops
-from .handles import store_u8, store_u16, store_u32
+from .handles import (
+    blocks,
+    breakpoints,
+    call_unit,
+    cpu,
+    fast,
+    links,
+    load_u8,
+    load_u16,
+    load_u32,
+    ram,
+    store_u8,
+    store_u16,
+    store_u32,
+    traced_cpu,
+    uops,
+)
 from .jit import (
     UNIT_DELIVER,
     UNIT_FIND_BLOCK,
@@ -466,6 +481,7 @@ def deliver_fault(m, vector, error):
     if event:
         return np.uint64(EXIT_EXCEPTION)
     c[TRAP_AFTER] = 0
+    traced_cpu(m)[EVENT] = 1
     c[INSTRUCTIONS] += 1  # a delivery is a step of its own: every boundary has its number
     return np.uint64(EXIT_NONE)
 
@@ -585,6 +601,7 @@ def run(m, a_, b_, c_):
                 if not to_boundary:
                     loop_rip = rip
                 natural = np.uint64(b.end)
+            planned = np.uint64(b.count)  # a store into the block's own bytes clears b.count
             done, spent, touched = np.uint64(0), np.uint64(0), np.uint64(0)
             target = rip
             start, end = np.uint64(b.start), natural
@@ -663,7 +680,9 @@ def run(m, a_, b_, c_):
                         end = cut(m, i, end, cycles, np.uint64(b.cycles))
                     c[u.dst] = value
                 elif kind == U_STORE32:
-                    store(m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), np.uint64(4), c[u.dst])
+                    store(
+                        m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), np.uint64(4), c[u.dst]
+                    )
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
@@ -841,7 +860,9 @@ def run(m, a_, b_, c_):
                         size = np.uint64(1)
                     elif kind == U_MODIFY16:
                         size = np.uint64(2)
-                    value = load_to_modify(m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), size)
+                    value = load_to_modify(
+                        m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), size
+                    )
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
@@ -983,10 +1004,10 @@ def run(m, a_, b_, c_):
                 i += 1
             # -- retire: the whole block, or what ran of it
             if i == natural:
-                instructions += b.count - done
+                instructions += planned - done
                 cycles += b.cycles - spent
                 accesses += b.accesses - touched
-                fetches += b.count - done
+                fetches += planned - done
                 rip = target
             else:
                 now_done, now_spent, now_touched = partial(m, start, i)
@@ -995,6 +1016,8 @@ def run(m, a_, b_, c_):
                 accesses += now_touched - touched
                 fetches += now_done - done
                 rip += code[i].rip
+                if c[EVENT] and code[i].kind == U_ASSIST:
+                    rip = c[INSTRUCTION_RIP]  # after a task switch the fault is the new task's
                 to_boundary = np.uint64(1)
             if slow:
                 slow = np.uint64(0)

@@ -115,7 +115,12 @@ def learn(m, linear, physical, access, watched):
         entry.read = tag
         entry.write = np.uint64(0xFFFFFFFFFFFFFFFF)
         entry.offset = page - tag
-    if access & WRITE and not c[TRACING] and page_flags(m)[page >> 12] == PAGE_DIRTY and dirty_in_tlb(m, linear):
+    if (
+        access & WRITE
+        and not c[TRACING]
+        and page_flags(m)[page >> 12] == PAGE_DIRTY
+        and dirty_in_tlb(m, linear)
+    ):
         entry.write = tag
 
 

@@ -395,7 +395,7 @@ def _flag_rows() -> dict[str, tuple[str, str]]:
     rows = {}
     for line in _FLAGS.strip().splitlines():
         names, written, undefined = (part.strip() for part in line.split(":"))
-        rows.update({name: (written, undefined) for name in names.split()})
+        rows.update(dict.fromkeys(names.split(), (written, undefined)))
     return rows
 
 

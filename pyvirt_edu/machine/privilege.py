@@ -1,10 +1,10 @@
-"""The two checks that guard privileged instructions (manual 3A, 5.9; manual 1, 19.5)."""
+"""What guards the privileged instructions (manual 3A, 5.9) and the I/O-sensitive ones (1, 19.5)."""
 
 from __future__ import annotations
 
 from .handles import cpu, fault
 from .jit import core
-from .layout import CPL, CR0, CR0_PE, EFLAGS, GP, VM
+from .layout import CPL, EFLAGS, GP
 
 
 @core
@@ -19,12 +19,3 @@ def require_ring_0(m):
 def io_privilege(m):
     """The I/O privilege level."""
     return (cpu(m)[EFLAGS] >> 12) & 3
-
-
-@core
-def is_protected_mode(m):
-    """Protected mode proper: CR0.PE set, and not virtual-8086 mode."""
-    c = cpu(m)
-    if (c[CR0] & CR0_PE) and (c[EFLAGS] & VM) == 0:
-        return 1
-    return 0

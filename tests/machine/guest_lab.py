@@ -51,7 +51,7 @@ MAIN_TSS, TASK_TSS, DF_TSS, OLD_TSS = 0x38, 0x40, 0x48, 0x50
     TASK_GATE,
     SHORT_TSS,
 ) = range(0x58, 0x58 + 11 * 8, 8)
-VIDEO_FREE = 0xB8  # first unused slot
+SPARE = 0xB8  # first unused slot
 
 TSS_SIZE = 0x100
 WITH_ERROR = {8, 10, 11, 12, 13, 14, 17}

@@ -6,6 +6,8 @@ there as well. Tests that look at what QEMU leaves out (RF in the frame, limits)
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from pyvirt_edu import Machine, assemble
@@ -21,6 +23,7 @@ from .guest_lab import (
     DATA,
     DATA3,
     DF_TSS,
+    GDT,
     IDT,
     LOG,
     LOG_BYTES,
@@ -515,3 +518,36 @@ def test_undeliverable_external_interrupt_has_ext():
     m.inject(0x51)
     m.run(max_instructions=10_000)
     assert faults(entries(m.read(LOG, LOG_BYTES))) == [(GP, 0x51 * 8 + 3)]
+
+
+# --- anything at all -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_tables_end_somewhere(seed):
+    """Random descriptors, gates and TSSs: whatever happens, run() comes back and the machine lives on."""
+    random = Random(seed)
+    program = Program(
+        PAGING * (seed & 1)
+        + "".join(expect(code) for code in ("ud2", "int 0x50", "int3", "mov ax, 0x60\nmov ds, ax"))
+        + ring3("int 0x50")
+        + v86("int 0x50")
+        + expect("jmp 0x40:0")
+        + expect("call 0xA0:0")
+        + expect("push dword 0x4002\npopfd\niretd")
+    )
+    for _ in range(8):
+        image = bytearray(program.image)
+        for start, size in ((GDT + 0x18, 0x98), (IDT, 0x100), (IDT + 0x200, 0x208), (TSS, 0x368)):
+            for _ in range(random.choice((0, 2, 20))):
+                image[start - ORIGIN + random.randrange(size)] = random.choice(
+                    (0, 0xFF, random.randrange(256))
+                )
+        m = Machine(ram="1MiB", devices=())
+        m.load(bytes(image), at=ORIGIN)
+        m.cpu.cs, m.cpu.eip = ORIGIN >> 4, 0
+        exit = m.run(max_instructions=20_000)
+        assert exit.reason in ("limit", "halt", "shutdown")
+        assert m.instructions <= 20_000
+        m.reset()
+        assert m.cpu.eip == 0xFFF0

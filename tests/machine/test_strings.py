@@ -277,3 +277,29 @@ def test_ins_asks_whether_it_may_write_before_it_reads() -> None:
     assert machine.run(max_instructions=10).reason == "halt"
     assert reads == [0x60]
     assert machine.read(0x31000, 1) == b"\x42"
+
+
+def test_a_watchpoint_inside_the_bulk_stops_after_its_iteration() -> None:
+    machine = Machine(ram="1MiB", devices=())
+    machine.load(b"\xf3\xaa\xf4", at=CODE)  # rep stosb
+    machine.enter_protected_mode(eip=CODE, esp=0x90000)
+    machine.watch(0x31234, 1)
+    cpu = machine.cpu
+    cpu.eax, cpu.ecx, cpu.edi = 0x55, 0x3000, 0x30000
+    assert machine.run(max_instructions=100_000).reason == "watchpoint"
+    assert (cpu.edi, cpu.ecx, cpu.eip) == (0x31235, 0x3000 - 0x1235, CODE)
+    assert machine.read(0x31234, 2) == b"\x55\0"
+    assert machine.run(max_instructions=100_000).reason == "halt"
+    assert machine.instructions == 0x3001
+
+
+def test_a_string_store_over_its_own_code() -> None:
+    """REP STOSB writes HLT over itself: the next iteration is the HLT."""
+    machine = Machine(ram="1MiB", devices=())
+    machine.load(b"\xf3\xaa\x90\x90\xeb\xfe", at=CODE)
+    machine.enter_protected_mode(eip=CODE, esp=0x90000)
+    cpu = machine.cpu
+    cpu.eax, cpu.ecx, cpu.edi = 0xF4, 100, CODE - 10
+    assert machine.run(max_instructions=1000).reason == "halt"
+    assert (cpu.ecx, cpu.edi, cpu.eip) == (89, CODE + 1, CODE + 1)
+    assert machine.instructions == 12

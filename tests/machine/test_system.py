@@ -8,14 +8,12 @@ from __future__ import annotations
 import pytest
 
 from .guest_lab import (
-    CODE,
     DATA,
     GDT,
     IDT,
     LDT,
     MAIN_TSS,
     READ_ONLY,
-    STACK3,
     TASK_TSS,
     TSS,
     Program,
@@ -413,10 +411,3 @@ def test_store_table_into_read_only_memory():
     """2A, SGDT: a write like any other; nothing is stored if it cannot all be. (QEMU does not check.)"""
     program = Program(f"mov ax, {READ_ONLY}\nmov es, ax\n" + expect("sgdt [es:0x8000]"))
     assert faults(run_here(program)) == [(GP, 0)]
-
-
-def test_ports_and_stack_in_ring_3(run):
-    """The image of the lab itself: ring 3 runs on its own stack, in the segments it was given."""
-    (fault,) = run(Program(ring3("nop")))
-    assert (fault.vector, fault.cs) == (0x40, 0x2B)
-    assert STACK3 and CODE

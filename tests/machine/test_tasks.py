@@ -19,6 +19,7 @@ from .guest_lab import (
     ORIGIN,
     PAGING,
     SHORT_TSS,
+    SPARE,
     STACK0,
     TASK_GATE,
     TASK_TSS,
@@ -279,17 +280,16 @@ def test_ldt_of_the_new_task(run):
 def test_tss_page_not_present(run):
     """3A 7.3 step 4: all of both TSSs must be paged in before anything is saved; then JMP works."""
     place = 0x31FC0  # its end lies in the next page
-    other = 0xC0
     program = Program(
         PAGING
         + f"mov esi, {TSS + 0x100}\nmov edi, {place}\nmov ecx, 26\nrep movsd\n"
         + set_page(0x32000, 0)
-        + expect(f"culprit: jmp {other}:0")
+        + expect(f"culprit: jmp {SPARE}:0")
         + log_dword(TSS + 0x20)  # EIP of the old task: not saved yet
         + set_page(0x32000, 0x32007)
-        + f"jmp {other}:0\ntask: mov eax, cr3\ncall log\njmp finish",
+        + f"jmp {SPARE}:0\ntask: mov eax, cr3\ncall log\njmp finish",
         task=TASK | {"cr3": 0x20000},
-        gdt_entries={other: descriptor(place, 0x67, 0x89)},
+        gdt_entries={SPARE: descriptor(place, 0x67, 0x89)},
     )
     fault, saved, cr3 = run(program)
     assert (fault.vector, fault.eip, fault.cr2 & ~0xFFF) == (14, program["culprit"], 0x32000)

@@ -639,3 +639,92 @@ def test_busy_task_is_named(run):
     """2A, JMP: a task gate leads to a TSS; the gate's own privilege counts, not that of the TSS."""
     program = Program(ring3(f"jmp dword {TASK_GATE | 3}:0") + expect(f"jmp dword {TASK_TSS | 1}:0"))
     assert faults(run(program)) == [(GP, TASK_GATE), (GP, TASK_TSS)]
+
+
+# --- with paging -----------------------------------------------------------------------------------
+
+PF = 14
+PAGE_TABLE = 0x21000
+#: One page table maps the first MiB to itself; CR0.WP is set.
+PAGING = (
+    "mov edi, 0x20000\nmov ecx, 1024\nxor eax, eax\ncld\nrep stosd\nmov dword [0x20000], 0x21007\n"
+    "mov eax, 7\nmov ecx, 256\nfill: mov [edi], eax\nadd edi, 4\nadd eax, 0x1000\nloop fill\n"
+    "mov eax, 0x20000\nmov cr3, eax\nmov eax, cr0\nor eax, 0x80010000\nmov cr0, eax\njmp paged\npaged:\n"
+)
+
+
+def set_page(address: int, flags: int) -> str:
+    entry = address & ~0xFFF | flags
+    return f"mov dword [{PAGE_TABLE + (address >> 12) * 4}], {entry}\ninvlpg [{address}]\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "esp", "cr2"), [("pushad", 0x31008, 0x30FFC), ("enter 0, 4", 0x31008, 0x30FFC)]
+)
+def test_stack_instructions_across_pages(run, code, esp, cr2):
+    """3A 6.15, interrupt 14: the page of a later word is absent: ESP and EBP are as before, CR2 names the word."""
+    user = f"mov esp, {esp}\nmov ebp, 0x31800\n{code}"
+    program = Program(
+        PAGING
+        + set_page(0x30000, 6)
+        + ring3(user)
+        + "jmp finish\nhandler: mov eax, [esp]\ncall log\nmov eax, [esp + 16]\ncall log\nmov eax, ebp\ncall log\n"
+        "mov eax, cr2\ncall log\njmp finish",
+        gates={PF: (CODE, "handler", 0x8E)},
+    )
+    assert run(program) == [6, esp, 0x31800, cr2]
+
+
+def test_inner_stack_is_absent(run):
+    """3A 5.8.5: pushes on the new stack are the processor's own: #PF without U/S, at the caller."""
+    program = program_with_gates(
+        PAGING + set_page(0x30000, 6) + ring3(f"place: call dword {GATE | 3}:0"),
+        {GATE: (CODE1 | 1, "finish", GATE_32 | OPEN, 0)},
+        main={"esp1": 0x30800},
+    )
+    (log,) = run(program)
+    assert (log.vector, log.error, log.cr2) == (PF, 2, 0x307FC)
+    assert (log.cs, log.eip) == (CODE3, program["place"])
+
+
+def test_parameters_are_absent(run):
+    """2A, CALL: reading the parameters may fault after the new stack was found; nothing has changed."""
+    program = program_with_gates(
+        PAGING + set_page(0x31000, 6) + ring3(f"mov esp, 0x30FFC\nplace: call dword {GATE | 3}:0"),
+        {GATE: (CODE1 | 1, "finish", GATE_32 | OPEN, 2)},
+    )
+    (log,) = run(program)
+    assert (log.vector, log.error, log.cr2) == (PF, 4, 0x31000)
+    assert (log.cs, log.eip) == (CODE3, program["place"])
+
+
+@pytest.mark.parametrize(
+    "code", [f"mov ax, {READ_ONLY}\nplace: mov gs, ax", f"place: call dword {CONFORMING}:finish"]
+)
+def test_descriptor_table_is_read_only(code):
+    """3A 3.4.5.1 and 4.6: the accessed bit is written with supervisor rights; WP makes that a #PF, before any push."""
+    program = Program(
+        PAGING
+        + "push dword 0x5555\nadd esp, 4\n"
+        + set_page(GDT, 5)
+        + expect(code)
+        + "jmp finish\nhandler: mov eax, [esp]\ncall log\nmov eax, [esp + 4]\nsub eax, [marker]\ncall log\n"
+        f"mov eax, {STACK0 - 16}\nsub eax, esp\ncall log\njmp finish\nmarker: dd place",
+        gates={PF: (CODE, "handler", 0x8E)},
+    )
+    assert run_here(program) == [3, 0, 0]
+
+
+def test_stack_in_the_way_of_v86(run):
+    """2A, IRET: nine words are read before virtual-8086 mode is entered; the last of them is absent."""
+    program = Program(
+        PAGING
+        + set_page(0x31000, 6)
+        + expect(
+            "mov esp, 0x31000\npush dword 0x3333\npush dword 0x1111\npush dword 0x2222\npush dword 0x500\n"
+            f"push dword 0x800\npush dword 0x20002\npush dword {ORIGIN >> 4}\npush dword 0\nplace: iretd"
+        )
+    )
+    (log,) = run(program)
+    assert (log.vector, log.error, log.cr2) == (PF, 0, 0x31000)
+    assert (log.cs, log.eip, log.eflags & 0x20000) == (CODE, program["place"], 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -49,3 +50,10 @@ def test_the_check_bites() -> None:
     ):
         assert FETCHED.search(text), text
     assert not FETCHED.search('<a href="https://example.org">a link to click</a>')
+
+
+def test_picture_is_what_the_machine_does() -> None:
+    """The README's picture, drawn anew."""
+    images = ROOT / "book" / "images"
+    space = runpy.run_path(str(images / "draw_bubble_sort.py"))
+    assert space["draw"](*space["run"]()) == (images / "bubble-sort.svg").read_text(encoding="utf-8")
