@@ -43,7 +43,7 @@ REGISTER_ORDER = (
 #: Name and bit of every flag that is shown (manual 1, section 3.4.3).
 FLAGS = {"CF": 0, "PF": 2, "AF": 4, "ZF": 6, "SF": 7, "TF": 8, "IF": 9, "DF": 10, "OF": 11}
 FLAGS |= {"NT": 14, "RF": 16, "VM": 17, "AC": 18, "VIF": 19, "VIP": 20, "ID": 21}
-STACK_BELOW, STACK_ABOVE, STACK_MOST = 0, 32, 256
+STACK_ABOVE, STACK_MOST = 16, 256
 WINDOW_MOST = 512  # bytes of a window that the player makes by itself
 PAGE = 4096
 

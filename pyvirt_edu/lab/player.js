@@ -301,7 +301,9 @@ class Player {
     for (const [label, kind, base, text, linear] of data.memory) {
       const length = text.length / 2;
       const wide = kind === "bytes" ? 8 : 4;
-      body.append(element("div", "pv-label", label));
+      const window = element("div", "pv-window");
+      body.append(window);
+      window.append(element("div", "pv-label", label));
       for (let low = 0; low < length; low += wide) {
         const line = element("button", "pv-line", undefined, { type: "button" });
         const mark = element("span", "pv-mark", " ");
@@ -314,7 +316,7 @@ class Player {
           const found = tape.find(!event.shiftKey, (p) => tape.writes(p, address, address + wide));
           this.jumpTo(found, hex(linear + low, 5) + " is not written", event.shiftKey);
         });
-        body.append(line);
+        window.append(line);
         lines.push(line);
         const size = Math.min(wide, length - low);
         this.rows.push({ line, mark, content, note, kind, address, size, shown: linear + low, index: low / 4 });
@@ -493,17 +495,23 @@ class Player {
     if (first) this.reveal(this.memoryBody, first);
   }
 
-  // Scroll the pane, never the page.
+  // Scroll the pane, never the page; one line stays visible on either side.
   reveal(body, line) {
     if (!line) return;
     const top = line.offsetTop - body.offsetTop;
-    if (top < body.scrollTop || top + line.offsetHeight > body.scrollTop + body.clientHeight)
+    const margin = line.offsetHeight;
+    if (top < body.scrollTop + margin || top + 2 * margin > body.scrollTop + body.clientHeight)
       body.scrollTop = top - body.clientHeight / 3;
   }
 
-  // Dark or light is read from the page: JupyterLab, VS Code and Sphinx themes each have their own switch.
+  // Dark or light is as on the page: Sphinx themes and JupyterLab say it, elsewhere the background does.
   theme() {
     const decide = () => {
+      const said = document.documentElement.dataset.theme || { true: "light", false: "dark" }[document.body.dataset.jpThemeLight];
+      if (said === "light" || said === "dark") {
+        this.root.dataset.theme = said;
+        return;
+      }
       let dark = matchMedia("(prefers-color-scheme: dark)").matches;
       for (let at = this.root.parentElement; at; at = at.parentElement) {
         const part = getComputedStyle(at).backgroundColor.match(/[\d.]+/g) || [];

@@ -109,7 +109,7 @@ def write_cr0(m, value):
     if changed & CR0_PG:
         charge(m, costs(m)[COST_FLUSH])
         flush_tlb(m, 0)
-    elif changed & (CR0_WP | CR0_PE | CR0_AM):
+    elif changed & (CR0_WP | CR0_PE):
         flush_fast(m)  # it rests on what these bits allowed; the TLB asks them again
     if changed & CR0_PE:
         for i in range(6):

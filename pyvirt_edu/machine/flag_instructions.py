@@ -40,7 +40,6 @@ from .layout import (
 from .privilege import io_privilege
 from .segment_cache import stack_mask
 from .segments import push, set_stack_pointer
-from .tlb import flush_fast
 
 EVERYBODY = ARITHMETIC | TF | DF | NT | AC | ID
 IN_AH = SF | ZF | AF | PF | CF
@@ -115,10 +114,7 @@ def pop_flags(m, size):
     else:
         value &= ~RF
         changeable |= RF
-    alignment = c[EFLAGS] & AC
     write_eflags(m, value, changeable)
-    if (c[EFLAGS] & AC) != alignment:
-        flush_fast(m)  # which does not check alignment
 
 
 @core

@@ -54,7 +54,6 @@ from .layout import (
 )
 from .segment_cache import null_segment, set_cpl, set_descriptor, set_v86_segment
 from .segments import mark_accessed, push, read_descriptor
-from .tlb import flush_fast
 from .uops import COST_TASK
 
 WORD32 = 0xFFFF_FFFF
@@ -316,7 +315,6 @@ def load_task(m, base, is_32, how):
         c[SELECTOR + n] = read(m, base + segments + n * size, 2, 0)
     ldt = read(m, base + ldt_place, 2, 0)
     write_eflags(m, flags, FLAG_BITS)
-    flush_fast(m)  # AC may have changed
     return ldt, cr3, trap
 
 

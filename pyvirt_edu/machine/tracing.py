@@ -270,9 +270,13 @@ class Trace:
         addresses: set[int] = set()
         for chunk in self._chunks:
             words = chunk.words
-            # a superset: change values may look like headers, and then cost a page too many
-            addresses |= set(np.unique(words[words < CHANGE] & np.uint64(0xFFFF_F000)).tolist())
-            if len(addresses) > 4096:
+            # new register values follow a word that says which; what is left is headers and,
+            # now and then, a stored value, which costs a page too many
+            value = np.zeros(len(words), bool)
+            value[1:] = (words[:-1] ^ np.uint64(CHANGE)) <= np.uint64(0xFFFF)
+            headers = words[(words < np.uint64(CHANGE)) & ~value]
+            addresses |= set(np.unique(headers & np.uint64(0xFFFF_F000)).tolist())
+            if len(addresses) > 2048:
                 break
         base = self._segment.base
         for eip in addresses:

@@ -70,7 +70,8 @@ def look(page: Any, number: int = 0) -> dict[str, Any]:
                 .filter((line) => text(line.querySelector(".pv-mark")) === "●")
                 .map((line) => line.dataset.register);
             const flags = [...root.querySelectorAll(".pv-flag")]
-                .filter((chip) => text(chip.querySelector(".pv-bit")) === "1").map((chip) => chip.dataset.flag);
+                .filter((chip) => text(chip.querySelector(".pv-bit")) === "1")
+                .map((chip) => chip.dataset.flag);
             const memory = {};
             for (const line of root.querySelectorAll("[data-address]"))
                 memory[line.dataset.address] = [...line.querySelectorAll(".pv-byte")].map(text).join(" ")
@@ -135,8 +136,10 @@ def test_focus_goes_through_the_parts_in_order(page: Any) -> None:
         page.keyboard.press("Tab")
         names.append(
             page.evaluate(
-                """() => { const at = document.activeElement;
-                    return at.dataset.action || at.closest(".pv-pane")?.getAttribute("aria-label") || at.ariaLabel; }"""
+                """() => {
+                    const at = document.activeElement;
+                    return at.dataset.action || at.closest(".pv-pane")?.ariaLabel || at.ariaLabel;
+                }"""
             )
         )
     assert names == [

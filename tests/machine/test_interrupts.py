@@ -258,6 +258,19 @@ def test_single_step(run):
     assert trap.eflags & 0x100
 
 
+def test_alignment_check():
+    """3A 6.15, interrupt 17: ring 3 with AC and CR0.AM set: #AC(0), else nothing. (QEMU has none.)"""
+    attempt = "mov ax, 0x33\nmov ds, ax\nmov eax, [0x8000]\nmov eax, [0x8001]"
+    program = Program(
+        ring3(attempt, flags=0x40002)
+        + "mov eax, cr0\nor eax, 0x40000\nmov cr0, eax\n"
+        + ring3(attempt)
+        + ring3(attempt, flags=0x40002)
+        + "push dword 0x40002\npopfd\nmov eax, [0x8001]\n"
+    )
+    assert faults(run_here(program)) == [(0x40, None), (0x40, None), (17, 0)]
+
+
 # --- virtual-8086 mode ------------------------------------------------------------------------
 
 
