@@ -660,7 +660,7 @@ def set_page(address: int, flags: int) -> str:
 
 @pytest.mark.parametrize("code", ["pushad", "enter 0, 4"])
 def test_stack_instructions_across_pages(run, code):
-    """3A 6.15, interrupt 14: the page of a later word is absent: CR2 lies in it, ESP and EBP are as before."""
+    """3A 6.15, interrupt 14: the page of a later word is absent: CR2 lies in it, ESP and EBP stay."""
     user = f"mov esp, 0x31008\nmov ebp, 0x31800\n{code}"
     program = Program(
         PAGING
