@@ -40,14 +40,14 @@ def peek_translation(m, linear):
         if not pde & 1:
             return np.uint64(UNMAPPED)
         if pde & 0x80:
-            return pde & 0xFFFE00000 | linear & 0x1FFFFF
+            return (pde & 0xFFFE00000 | linear & 0x1FFFFF) & c[A20_MASK]
         pte = read_physical(m, (pde & 0xFFFFFF000) + (linear >> 12 & 511) * 8, 8)
     else:
         pde = read_physical(m, (c[CR3] & 0xFFFFF000) + (linear >> 22) * 4, 4)
         if not pde & 1:
             return np.uint64(UNMAPPED)
         if pde & 0x80 and c[CR4] & CR4_PSE:
-            return pde & 0xFFC00000 | linear & 0x3FFFFF
+            return (pde & 0xFFC00000 | linear & 0x3FFFFF) & c[A20_MASK]
         pte = read_physical(m, (pde & 0xFFFFF000) + (linear >> 12 & 1023) * 4, 4)
     if not pte & 1:
         return np.uint64(UNMAPPED)

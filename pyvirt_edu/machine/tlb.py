@@ -143,13 +143,15 @@ def translate(m, linear, access):
     else:
         c[DATA_MISSES] += 1
     charge(m, costs(m)[COST_TLB_MISS])
+    if row:
+        # the walk may find another page or fewer rights: what was learned from the entry goes
+        drop_fast_page(m, linear)
+        if access & EXEC:
+            drop_links_of_page(m, linear)
     page, rights = walk_page_table(m, linear, access)
     if c[EVENT]:
         if row:
             table[row - 1].tag = np.uint64(0)  # a fault drops the stale entry (manual 3A, 4.10.4.1)
-            drop_fast_page(m, linear)
-            if access & EXEC:
-                drop_links_of_page(m, linear)
         return np.uint64(0)
     if row:
         row -= 1  # the same page with more rights or the dirty bit

@@ -441,6 +441,14 @@ def test_the_a20_gate_under_paging() -> None:
     assert load(m, 0x5000) == 9
 
 
+def test_the_a20_gate_in_a_large_page() -> None:
+    m = machine(PSE)
+    entry(m, ROOT + 4, DATA | P | W | PS)
+    entry(m, DATA + 0x5000, 4)
+    m.a20 = False
+    assert load(m, 0x505000) == 4 and m.translate(0x505000) == DATA + 0x5000
+
+
 def test_nobody_there() -> None:
     m = flat()
     assert [load(m, 0xE0000000, size) for size in (1, 2, 4, 8)] == [ONES >> 64 - 8 * n for n in (1, 2, 4, 8)]
