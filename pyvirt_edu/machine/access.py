@@ -60,7 +60,7 @@ def program_access(m):
 @core_hot
 def fast_place(m, linear, access):
     """The fast path's entry for a linear address, in the half the access right selects."""
-    return fast(m)[(linear >> 12 & (FAST_ENTRIES - 1)) | access << 7 & FAST_ENTRIES]
+    return fast(m)[(linear >> 12 & (FAST_ENTRIES - 1)) | access << 9 & FAST_ENTRIES]
 
 
 @core_hot

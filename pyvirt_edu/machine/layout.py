@@ -274,13 +274,14 @@ WRITE, USER, EXEC, PROBE = 1, 2, 4, 8
 
 # The fast path: direct mapped, one half for the kernel, one for user mode (CPL 3).
 # A third part is never filled: it serves while alignment checking wants to see everything.
-FAST_ENTRIES = 256
+FAST_ENTRIES = 1024
 FAST_ROWS = 3 * FAST_ENTRIES
 FAST_DTYPE = np.dtype([("read", "<u8"), ("write", "<u8"), ("offset", "<u8"), ("pad", "<u8")])
 FAST_EMPTY = 0xFFFF_FFFF_FFFF_FFFF  # never equal to a page address
 
-# The simulated TLBs: sets of ways, replaced first in, first out
-TLB_SETS, TLB_WAYS = 64, 4
+# The simulated TLBs: sets of ways, replaced first in, first out. 1024 entries is the size of
+# Haswell's second-level TLB (Intel optimization manual, table of cache and TLB parameters).
+TLB_SETS, TLB_WAYS = 256, 4
 TLB_DTYPE = np.dtype(
     [
         ("tag", "<u8"),  # linear page address | TLB_VALID

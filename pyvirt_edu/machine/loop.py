@@ -195,7 +195,7 @@ def slow_store(m, offset, packed, value):
 @core_hot
 def user_right(user):
     """The USER bit of an access word from the offset into the fast path's table."""
-    return (user << 9 | user << 8) & np.uint64(USER) << 16
+    return (user << 7 | user << 6) & np.uint64(USER) << 16
 
 
 @core_hot
@@ -207,7 +207,7 @@ def load(m, c, quick, memory, user, seg, offset, size):
     """
     if offset + size <= c[READ_END + seg]:
         linear = (c[BASE + seg] + offset) & M32
-        entry = quick[(linear >> 12 & 255) | user]
+        entry = quick[(linear >> 12 & (FAST_ENTRIES - 1)) | user]
         if entry.read == (linear + size - 1) & 0x1FFFFF000:
             place = linear + entry.offset
             if size == 1:
@@ -223,7 +223,7 @@ def load_to_modify(m, c, quick, memory, user, seg, offset, size):
     """Read what will be written back: proves that the store cannot fault."""
     if offset + size <= c[WRITE_END + seg] and offset + size <= c[READ_END + seg]:
         linear = (c[BASE + seg] + offset) & M32
-        entry = quick[(linear >> 12 & 255) | user]
+        entry = quick[(linear >> 12 & (FAST_ENTRIES - 1)) | user]
         page = (linear + size - 1) & 0x1FFFFF000
         if entry.read == page and entry.write == page:
             place = linear + entry.offset
@@ -239,7 +239,7 @@ def load_to_modify(m, c, quick, memory, user, seg, offset, size):
 def store(m, c, quick, memory, user, seg, offset, size, value):
     if offset + size <= c[WRITE_END + seg]:
         linear = (c[BASE + seg] + offset) & M32
-        entry = quick[(linear >> 12 & 255) | user]
+        entry = quick[(linear >> 12 & (FAST_ENTRIES - 1)) | user]
         if entry.write == (linear + size - 1) & 0x1FFFFF000:
             place = linear + entry.offset
             if size == 1:
@@ -541,7 +541,7 @@ def run(m, a_, b_, c_):
         limit, deadline = c[INSTRUCTION_LIMIT], c[DEADLINE]
         rip = c[RIP]
         result, carries = c[CC_RESULT], c[CC_CARRIES]
-        user = (c[MODE] & MODE_USER) << 5
+        user = (c[MODE] & MODE_USER) << 7
         if user and c[EFLAGS] & AC and c[CR0] & CR0_AM:
             user = np.uint64(2 * FAST_ENTRIES)  # alignment checks: nothing is fast
         context = c[MODE] | c[GENERATION] << 8
@@ -553,11 +553,11 @@ def run(m, a_, b_, c_):
         to_boundary = replaying | c[SINGLE] | c[ATTENTION]
         slow = np.uint64(0)
         loop_rip = np.uint64(NOWHERE)
-        natural = np.uint64(0)
-        b = table[0]
+        start, natural = np.uint64(0), np.uint64(0)
+        planned, planned_cycles, planned_accesses = np.uint64(0), np.uint64(0), np.uint64(0)
         # -- blocks: RIP, flags and counts in locals, until something is out of the ordinary
         while True:
-            if rip != loop_rip or instructions + b.count > limit or cycles + b.cycles > deadline:
+            if rip != loop_rip or instructions + planned > limit or cycles + planned_cycles > deadline:
                 linear = (cs_base + rip) & M32
                 loop_rip = np.uint64(NOWHERE)
                 entry = link_table[link_slot(linear)]
@@ -600,11 +600,12 @@ def run(m, a_, b_, c_):
                         to_boundary = np.uint64(1)
                 if not to_boundary:
                     loop_rip = rip
-                natural = np.uint64(b.end)
-            planned = np.uint64(b.count)  # a store into the block's own bytes clears b.count
+                start, natural = np.uint64(b.start), np.uint64(b.end)
+                planned, planned_cycles = np.uint64(b.count), np.uint64(b.cycles)
+                planned_accesses = np.uint64(b.accesses)
             done, spent, touched = np.uint64(0), np.uint64(0), np.uint64(0)
             target = rip
-            start, end = np.uint64(b.start), natural
+            end = natural
             i = start
             while i != end:
                 u = code[i]
@@ -677,7 +678,7 @@ def run(m, a_, b_, c_):
                         if c[EVENT] != EVENT_SLOW:
                             break
                         slow = np.uint64(1)
-                        end = cut(m, i, end, cycles, np.uint64(b.cycles))
+                        end = cut(m, i, end, cycles, planned_cycles)
                     c[u.dst] = value
                 elif kind == U_STORE32:
                     store(
@@ -687,14 +688,14 @@ def run(m, a_, b_, c_):
                         if c[EVENT] != EVENT_SLOW:
                             break
                         slow = np.uint64(1)
-                        end = cut(m, i, end, cycles, np.uint64(b.cycles))
+                        end = cut(m, i, end, cycles, planned_cycles)
                 elif kind == U_LOAD8:
                     value = load(m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), np.uint64(1))
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
                         slow = np.uint64(1)
-                        end = cut(m, i, end, cycles, np.uint64(b.cycles))
+                        end = cut(m, i, end, cycles, planned_cycles)
                     c[u.dst] = value
                 elif kind == U_STORE8:
                     value = byte_of(c[u.dst], u.high & 1)
@@ -703,7 +704,7 @@ def run(m, a_, b_, c_):
                         if c[EVENT] != EVENT_SLOW:
                             break
                         slow = np.uint64(1)
-                        end = cut(m, i, end, cycles, np.uint64(b.cycles))
+                        end = cut(m, i, end, cycles, planned_cycles)
                 elif kind == U_JUMP_IF:
                     if condition(np.uint64(u.op), result, carries):
                         target = target_of(rip, u)
@@ -727,7 +728,7 @@ def run(m, a_, b_, c_):
                         if c[EVENT] != EVENT_SLOW:
                             break
                         slow = np.uint64(1)
-                        end = cut(m, i, end, cycles, np.uint64(b.cycles))
+                        end = cut(m, i, end, cycles, planned_cycles)
                     c[RSP] = place
                 elif kind == U_POP32:
                     value = load(m, c, quick, memory, user, np.uint64(SS), c[RSP] & M32, np.uint64(4))
@@ -735,7 +736,7 @@ def run(m, a_, b_, c_):
                         if c[EVENT] != EVENT_SLOW:
                             break
                         slow = np.uint64(1)
-                        end = cut(m, i, end, cycles, np.uint64(b.cycles))
+                        end = cut(m, i, end, cycles, planned_cycles)
                     c[RSP] = (c[RSP] + 4) & M32
                     c[u.dst] = value
                 elif kind == U_CALL32:
@@ -750,7 +751,7 @@ def run(m, a_, b_, c_):
                         if c[EVENT] != EVENT_SLOW:
                             break
                         slow = np.uint64(1)
-                        end = cut(m, i, end, cycles, np.uint64(b.cycles))
+                        end = cut(m, i, end, cycles, planned_cycles)
                     c[RSP] = place
                 elif kind == U_RETURN32:
                     value = load(m, c, quick, memory, user, np.uint64(SS), c[RSP] & M32, np.uint64(4))
@@ -758,7 +759,7 @@ def run(m, a_, b_, c_):
                         if c[EVENT] != EVENT_SLOW:
                             break
                         slow = np.uint64(1)
-                        end = cut(m, i, end, cycles, np.uint64(b.cycles))
+                        end = cut(m, i, end, cycles, planned_cycles)
                     if value > cs_limit:
                         c[EVENT] = EVENT_FAULT | GP
                         c[EVENT_ERROR] = 0
@@ -844,7 +845,7 @@ def run(m, a_, b_, c_):
                         if c[EVENT] != EVENT_SLOW:
                             break
                         slow = np.uint64(1)
-                        end = cut(m, i, end, cycles, np.uint64(b.cycles))
+                        end = cut(m, i, end, cycles, planned_cycles)
                     c[u.dst] = value
                 elif kind == U_STORE16:
                     value = c[u.dst] & 0xFFFF
@@ -853,7 +854,7 @@ def run(m, a_, b_, c_):
                         if c[EVENT] != EVENT_SLOW:
                             break
                         slow = np.uint64(1)
-                        end = cut(m, i, end, cycles, np.uint64(b.cycles))
+                        end = cut(m, i, end, cycles, planned_cycles)
                 elif kind >= U_MODIFY8 and kind <= U_MODIFY32:
                     size = np.uint64(4)
                     if kind == U_MODIFY8:
@@ -867,7 +868,7 @@ def run(m, a_, b_, c_):
                         if c[EVENT] != EVENT_SLOW:
                             break
                         slow = np.uint64(1)
-                        end = cut(m, i, end, cycles, np.uint64(b.cycles))
+                        end = cut(m, i, end, cycles, planned_cycles)
                     c[u.dst] = value
                 elif kind == U_SIGN8 or kind == U_SIGN16:
                     value = c[u.b] + u.imm
@@ -1005,8 +1006,8 @@ def run(m, a_, b_, c_):
             # -- retire: the whole block, or what ran of it
             if i == natural:
                 instructions += planned - done
-                cycles += b.cycles - spent
-                accesses += b.accesses - touched
+                cycles += planned_cycles - spent
+                accesses += planned_accesses - touched
                 fetches += planned - done
                 rip = target
             else:

@@ -21,7 +21,6 @@ from .layout import (
     EXEC,
     FAST_EMPTY,
     FAST_ENTRIES,
-    FAST_ROWS,
     FETCH_MISSES,
     FETCH_TLB,
     GENERATION,
@@ -45,7 +44,7 @@ from .uops import COST_TLB_MISS
 def flush_fast(m):
     """Empty the fast path; the TLB keeps its entries."""
     table = fast(m)
-    for i in range(FAST_ROWS):
+    for i in range(2 * FAST_ENTRIES):  # the third part is always empty
         table[i].read = np.uint64(FAST_EMPTY)
         table[i].write = np.uint64(FAST_EMPTY)
 

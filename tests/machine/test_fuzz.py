@@ -56,7 +56,9 @@ def random_machine(seed: int) -> Machine:
         m.load(idt, at=0x1008)
         start = bytes.fromhex("0f011500100000" + "0f011d08100000")
         if seed % 4 >= 2:  # page tables over everything, the code's page mapped to itself
-            m.load(b"".join((0x4003 + (i & 1) * 0x1000).to_bytes(4, "little") for i in range(1024)), at=0x6000)
+            m.load(
+                b"".join((0x4003 + (i & 1) * 0x1000).to_bytes(4, "little") for i in range(1024)), at=0x6000
+            )
             for page in range(0x40):
                 if rng.random() < 0.7 or page in (0, 1, 2, 8, 16):
                     m.load((page << 12 | 7).to_bytes(4, "little"), at=0x4000 + 4 * page)
