@@ -59,10 +59,10 @@ def warmup() -> int:
 
 def bench(rest: list[str]) -> int:
     """`pyvirt bench`: measure the machine beside its peers."""
-    from . import bench as benchmarks
+    from .bench import main as run_benchmarks
 
     warm_up()
-    return benchmarks.main(rest)
+    return run_benchmarks(rest)
 
 
 def fail(message: str) -> int:
