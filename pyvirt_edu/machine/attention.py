@@ -161,6 +161,8 @@ def fetch_breakpoint(m):
 @core
 def enabled_fetch_breakpoints(m):
     c = cpu(m)
+    if not c[DR7] & 0xFF:
+        return np.uint64(0)
     for i in range(4):
         n = np.uint64(i)
         if c[DR7] >> (2 * n) & 3 and c[DR7] >> (16 + 4 * n) & 15 == 0:

@@ -613,17 +613,17 @@ def run(m, a_, b_, c_):
                 if kind == U_MOVE32:
                     c[u.dst] = (c[u.b] + u.imm) & M32
                 elif kind == U_ADD32:
-                    x, y = c[u.a], (c[u.b] + u.imm) & M32
+                    x, y = c[u.a], c[u.b] + u.imm  # one of the two is 0
                     result = (x + y) & M32
                     carries = x & y | (x | y) & ~result
                     c[u.dst] = result
                 elif kind == U_SUB32:
-                    x, y = c[u.a], (c[u.b] + u.imm) & M32
+                    x, y = c[u.a], c[u.b] + u.imm  # one of the two is 0
                     result = (x - y) & M32
                     carries = ~x & y | (~x | y) & result
                     c[u.dst] = result
                 elif kind == U_CMP32:
-                    x, y = c[u.a], (c[u.b] + u.imm) & M32
+                    x, y = c[u.a], c[u.b] + u.imm  # one of the two is 0
                     result = (x - y) & M32
                     carries = ~x & y | (~x | y) & result
                 elif kind == U_AND32:
@@ -642,12 +642,12 @@ def run(m, a_, b_, c_):
                     result = c[u.a] & (c[u.b] + u.imm) & M32
                     carries = np.uint64(0)
                 elif kind == U_ADC32:
-                    x, y = c[u.a], (c[u.b] + u.imm) & M32
+                    x, y = c[u.a], c[u.b] + u.imm  # one of the two is 0
                     result = (x + y + (carries >> 31 & 1)) & M32
                     carries = x & y | (x | y) & ~result
                     c[u.dst] = result
                 elif kind == U_SBB32:
-                    x, y = c[u.a], (c[u.b] + u.imm) & M32
+                    x, y = c[u.a], c[u.b] + u.imm  # one of the two is 0
                     result = (x - y - (carries >> 31 & 1)) & M32
                     carries = ~x & y | (~x | y) & result
                     c[u.dst] = result
@@ -706,7 +706,14 @@ def run(m, a_, b_, c_):
                         slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                 elif kind == U_JUMP_IF:
-                    if condition(np.uint64(u.op), result, carries):
+                    # JNZ and JZ close most loops: ask ZF without a second dispatch
+                    if u.op == 5:
+                        taken = np.uint64(result & M32 != 0)
+                    elif u.op == 4:
+                        taken = np.uint64(result & M32 == 0)
+                    else:
+                        taken = np.uint64(condition(np.uint64(u.op), result, carries))
+                    if taken:
                         target = target_of(rip, u)
                         if target > cs_limit:
                             c[EVENT] = EVENT_FAULT | GP
@@ -913,16 +920,16 @@ def run(m, a_, b_, c_):
                     c[u.a] = rip + u.next
                 elif kind == U_LOOP:
                     # the target is checked before the counter moves
-                    taken = target_of(rip, u)
+                    place = target_of(rip, u)
                     before = c[RCX]
                     target = rip + u.next
                     if loop_taken(m, np.uint64(u.op), np.uint64(u.a), result, carries):
-                        if taken > cs_limit:
+                        if place > cs_limit:
                             c[RCX] = before
                             c[EVENT] = EVENT_FAULT | GP
                             c[EVENT_ERROR] = 0
                             break
-                        target = taken
+                        target = place
                 elif kind == U_FLAGS:
                     overflow = (carries >> 31 ^ carries >> 30) & 1
                     carry = np.uint64(u.op)
