@@ -725,7 +725,7 @@ def recipe_extend(m, signed):
 
 
 @core
-def emit_push(m, value, imm_allowed):
+def emit_push(m, value):
     """Push a register; the stack pointer moves only after the store."""
     d = scratch(m)
     size = d[D_OPERAND]
@@ -761,12 +761,12 @@ def recipe_push(m):
     d = scratch(m)
     if is_immediate(m, 0):
         emit(m, U_MOVE32, 0, 4, T0, ZERO, ZERO, 0, d[D_IMMEDIATE])
-        emit_push(m, T0, 0)
+        emit_push(m, T0)
     elif in_memory(m, 0):
         emit_memory(m, load_kind(d[D_OPERAND]), T0, 0, 0)
-        emit_push(m, T0, 0)
+        emit_push(m, T0)
     else:
-        emit_push(m, number_of(m, 0), 0)
+        emit_push(m, number_of(m, 0))
 
 
 @core
@@ -823,7 +823,7 @@ def recipe_call(m):
         d[D_COST] += costs(m)[COST_STORE]
         return
     emit_target(m)
-    emit_push(m, T4, 0)
+    emit_push(m, T4)
     emit(m, U_JUMP_TO, 0, d[D_OPERAND], ZERO, ZERO, T6, 0, 0)
 
 
@@ -1034,8 +1034,6 @@ def recipe_assist(m, unit, op, around):
         if d[D_ADDRESS] == 2:
             kind = np.uint64(U_LEA16)
         emit_memory(m, kind, T1, 0, 0)
-    if around & (AS_LOAD | AS_MODIFY | AS_STORE) and place_of(m, 0) != P_R:
-        d[D_EA_SEGMENT] = d[D_EA_SEGMENT]
     emit_assist(m, unit, op, size, imm)
     if around & AS_STORE:
         if in_memory(m, 0) and not (around & AS_MODIFY):
@@ -1183,7 +1181,7 @@ def emit_recipe(m, row):
     elif recipe == R_PUSH:
         recipe_push(m)
     elif recipe == R_PUSH_SEGMENT:
-        emit_push(m, SELECTOR + table[row + ROW_FIXED], 0)
+        emit_push(m, SELECTOR + table[row + ROW_FIXED])
     elif recipe == R_POP:
         recipe_pop(m)
     elif recipe == R_JUMP_IF:

@@ -816,11 +816,8 @@ def run(m, a_, b_, c_):
                             x = rotate32(x, count, 0)
                             top, next_top = x >> 31, x >> 30 & 1
                         # CF is the bit that went round; OF compares it with its neighbour
-                        if kind == U_ROL32:
-                            overflow = top ^ next_top
-                        else:
-                            overflow = top ^ next_top
-                        carries = carries & 8 | top << 31 | (top ^ overflow) << 30
+                        # (CF ^ OF of the carries is then the neighbour itself)
+                        carries = carries & 8 | top << 31 | next_top << 30
                     c[u.dst] = x
                 elif kind == U_MOVE8:
                     value = (byte_of(c[u.b], u.high & 4) + u.imm) & 0xFF

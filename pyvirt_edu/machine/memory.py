@@ -129,12 +129,9 @@ def linear_of(m, seg, offset, size, access):
     """Segment and alignment checks; the linear address. EVENT on a fault."""
     c = cpu(m)
     if seg < NO_SEGMENT:
-        if access & WRITE and not segment_check(m, seg, offset, size, 1):
+        # a modify reads too, but what may be written may be read (manual 3A, 3.4.5.1)
+        if not segment_check(m, seg, offset, size, access & WRITE):
             return np.uint64(0)
-        if not access & WRITE or access & PROBE:
-            # a probe of a store need not be readable; a modify reads too, but writable is readable
-            if not access & WRITE and not segment_check(m, seg, offset, size, 0):
-                return np.uint64(0)
         offset = c[BASE + seg] + offset
     linear = offset & 0xFFFFFFFF
     if access & USER and c[EFLAGS] & AC and c[CR0] & CR0_AM and linear & (size - 1):
