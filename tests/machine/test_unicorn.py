@@ -170,7 +170,8 @@ def compare(pair: Pair, rng: random.Random, row: Row, counts: Counter[str]) -> s
     if mine != other:
         problems.append(f"EFLAGS {mine:x} {other:x}")
     eip = pair.theirs.reg_read(ux.UC_X86_REG_EIP)
-    if eip == CODE and pair.ours.cpu.eip != CODE and (row.operation.startswith("BT") or b"\xf2\xf3" in code):
+    code_changed = pair.ours.read(CODE, 0x1000) != bytes(pair.theirs.mem_read(CODE, 0x1000))
+    if eip == CODE and pair.ours.cpu.eip != CODE and (code_changed or b"\xf2\xf3" in code):
         # it restarts a store into the page it runs in, and obeys the first of two REPs
         counts["restarted by Unicorn"] += 1
         clean(pair)
