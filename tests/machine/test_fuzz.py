@@ -1,7 +1,7 @@
 """Whatever a guest does, Python goes on: no crash, no hang, no byte outside the machine.
 
 Random bytes as code, random descriptor tables, gates, task segments and page tables, in real,
-protected, V86 and paged mode. A run may end in any exit there is, and must leave a machine
+protected and paged mode. A run may end in any exit there is, and must leave a machine
 that can be reset by restoring a snapshot. The long run does it with every array access of the
 core checked (PYVIRT_CHECKED=1).
 """
