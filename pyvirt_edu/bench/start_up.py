@@ -22,7 +22,8 @@ m.enter_protected_mode(eip=0x10000, esp=0x90000)
 m.step()
 assert m.cpu.eip == 0x10001
 """
-EDITED = "loop.py"  # the largest unit; layout.py and handles.py are in all of them
+EDITED = "loop.py"  # the largest unit
+STATEMENT = "    c[EXIT_REASON] = 0\n"  # of its code; said twice it means the same
 
 
 def _seconds(root: Path, cache: str | None = None) -> float:
@@ -58,14 +59,15 @@ def edited() -> Result:
 
         cache = root / "cache"
         cache.mkdir()
-        for name, module in jit.UNITS:
-            unit = f"{name}-{jit.unit_digest(module)}.unit"
+        for name, digest in jit.unit_digests().items():
+            unit = f"{name}-{digest}.unit"
             for place in jit.cache_directories():
                 if (place / unit).exists():
                     shutil.copy(place / unit, cache / unit)
                     break
         path = root / PACKAGE.name / "machine" / EDITED
-        path.write_text(path.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(STATEMENT, 2 * STATEMENT, 1), encoding="utf-8")
         seconds = _seconds(root, str(cache))
     return Result(f"start, after editing {EDITED}", "s", [seconds], 20, more=False)
 

@@ -18,21 +18,24 @@ from __future__ import annotations
 
 import ast
 import ctypes
+import functools
 import hashlib
 import importlib
-import inspect
+import json
 import os
 import pickle
 import subprocess
 import sys
 import tempfile
-import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 import numpy as np
+
+from .code_digest import CodeDigest, definition, sources_digest
 
 SIGNATURE = "uint64(uint64,uint64,uint64,uint64)"
 ENTRY_TYPE = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
@@ -91,38 +94,34 @@ class _Unsigned(ast.NodeTransformer):
 
 
 def _unsigned(function: FunctionType) -> FunctionType:
-    lines, first = inspect.getsourcelines(function)
-    tree = ast.parse(textwrap.dedent("".join(lines)))
-    definition = tree.body[0]
-    assert isinstance(definition, ast.FunctionDef)
-    definition.decorator_list = []
-    ast.increment_lineno(tree, first - 1)
-    tree = _Unsigned(function).visit(tree)
+    tree = ast.Module([_Unsigned(function).visit(definition(function))], [])
     space: dict[str, Any] = {}
     function.__globals__["_uint64"] = np.uint64
     exec(compile(tree, function.__code__.co_filename, "exec"), function.__globals__, space)
     return space[function.__name__]
 
 
-def core(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a function of the processor (see the module's docstring)."""
+def _core(function: Callable[..., Any], flavour: str, **options: Any) -> Callable[..., Any]:
     from numba import njit
 
-    return njit(error_model="numpy", boundscheck=CHECKED, _nrt=False)(_unsigned(function))  # type: ignore[arg-type]
+    made = njit(error_model="numpy", boundscheck=CHECKED, _nrt=False, **options)(_unsigned(function))  # type: ignore[arg-type]
+    made.core_source, made.core_flavour = function, flavour
+    return made  # type: ignore[no-any-return]
+
+
+def core(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function of the processor (see the module's docstring)."""
+    return _core(function, "")
 
 
 def core_hot(function: Callable[..., Any]) -> Callable[..., Any]:
     """Like `core`, and inlined by LLVM at every call: for the loop's memory accesses."""
-    from numba import njit
-
-    return njit(error_model="numpy", boundscheck=CHECKED, _nrt=False, forceinline=True)(_unsigned(function))  # type: ignore[arg-type]
+    return _core(function, "hot", forceinline=True)
 
 
 def core_inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Like `core`, and inlined by Numba itself: for what returns arrays."""
-    from numba import njit
-
-    return njit(error_model="numpy", boundscheck=CHECKED, _nrt=False, inline="always")(_unsigned(function))  # type: ignore[arg-type]
+    return _core(function, "inlined", inline="always")
 
 
 def unit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -134,35 +133,6 @@ def unit(function: Callable[..., Any]) -> Callable[..., Any]:
 # --- the cache -------------------------------------------------------------------------
 
 
-def _module_path(module: str) -> Path:
-    return Path(__file__).parent / f"{module}.py"
-
-
-def _imports(source: str) -> set[str]:
-    """Names of this package's modules that a module imports."""
-    names = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            if node.level == 1:
-                names.add(node.module)
-            elif node.module.startswith("pyvirt_edu.machine."):
-                names.add(node.module.rsplit(".", 1)[1])
-    return names
-
-
-def _closure(module: str) -> list[Path]:
-    """The module's file and every file of this package it depends on."""
-    seen: dict[str, Path] = {}
-    queue = [module]
-    while queue:
-        name = queue.pop()
-        path = _module_path(name)
-        if name not in seen and path.exists():
-            seen[name] = path
-            queue += _imports(path.read_text(encoding="utf-8"))
-    return [seen[name] for name in sorted(seen)]
-
-
 def _platform_key() -> str:
     import llvmlite
     import llvmlite.binding as llvm
@@ -172,15 +142,8 @@ def _platform_key() -> str:
     features = numba.config.CPU_FEATURES
     if features is None:
         features = "" if numba.config.CPU_NAME else llvm.get_host_cpu_features().flatten()
-    return "|".join((numba.__version__, llvmlite.__version__, np.__version__, sys.platform, name, features))
-
-
-def unit_digest(module: str) -> str:
-    """What the machine code of a unit depends on, as a digest: sources, Numba, the CPU."""
-    digest = hashlib.sha256(f"{_platform_key()}|{CHECKED}".encode())
-    for path in _closure(module):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:24]
+    versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
+    return "|".join((*versions, sys.platform, name, features, str(CHECKED)))
 
 
 def cache_directories() -> list[Path]:
@@ -199,6 +162,42 @@ def cache_directories() -> list[Path]:
     return [first] + ([Path(shared)] if shared else [])
 
 
+def _function(name: str) -> Callable[..., Any]:
+    return getattr(importlib.import_module(f"pyvirt_edu.machine.{dict(UNITS)[name]}"), name)  # type: ignore[no-any-return]
+
+
+@functools.cache
+def unit_digests() -> dict[str, str]:
+    """What the machine code of each unit depends on: its functions, Numba, the processor."""
+    key = _platform_key()
+    file = f"index-{sources_digest([Path(__file__).parent], key)}.json"
+    for directory in cache_directories():
+        try:
+            return json.loads((directory / file).read_text())  # type: ignore[no-any-return]
+        except (OSError, ValueError):
+            continue
+    digest = CodeDigest()
+    made = f"{key}|{digest.of(_unsigned)}|{digest.of(_core)}"
+    digests = {
+        name: hashlib.sha256(f"{made}|{digest.of(_function(name))}".encode()).hexdigest()[:24]
+        for name, _ in UNITS
+    }
+    _keep(file, json.dumps(digests).encode())
+    return digests
+
+
+def _keep(file: str, data: bytes) -> None:
+    """Write a file of the cache, whole or not at all."""
+    directory = cache_directories()[0]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=directory, delete=False) as part:
+            part.write(data)
+        os.replace(part.name, directory / file)
+    except OSError as error:
+        print(f"pyvirt_edu: cannot keep compiled code in {directory}: {error}", file=sys.stderr)
+
+
 def _load(name: str, digest: str) -> tuple[bytes, str] | None:
     for directory in cache_directories():
         try:
@@ -212,29 +211,23 @@ def _load(name: str, digest: str) -> tuple[bytes, str] | None:
 
 
 def _store(name: str, digest: str, item: tuple[Any, str]) -> None:
-    directory = cache_directories()[0]
     body = pickle.dumps(item)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=directory, delete=False) as file:
-            file.write(hashlib.sha256(body).digest() + body)
-        os.replace(file.name, directory / f"{name}-{digest}.unit")
-        for old in directory.glob(f"{name}-*.unit"):
-            if old.stat().st_mtime < (directory / f"{name}-{digest}.unit").stat().st_mtime - 30 * 86400:
-                old.unlink()
-    except OSError as error:
-        print(f"pyvirt_edu: cannot keep compiled code in {directory}: {error}", file=sys.stderr)
+    _keep(f"{name}-{digest}.unit", hashlib.sha256(body).digest() + body)
+    month_ago = time.time() - 30 * 86400
+    for old in cache_directories()[0].glob(f"{name}-*.unit"):
+        if old.stat().st_mtime < month_ago:
+            old.unlink(missing_ok=True)
 
 
 def compile_unit(name: str) -> tuple[Any, str]:
     """Compile one unit now and keep it; returns the serialized code and its symbol."""
     from numba import cfunc
 
-    module = dict(UNITS)[name]
-    function = getattr(importlib.import_module(f"pyvirt_edu.machine.{module}"), name)
-    compiled = cfunc(SIGNATURE, error_model="numpy", boundscheck=CHECKED, _nrt=False)(_unsigned(function))
+    compiled = cfunc(SIGNATURE, error_model="numpy", boundscheck=CHECKED, _nrt=False)(
+        _unsigned(_function(name))  # type: ignore[arg-type]
+    )
     item = (compiled._library.serialize_using_object_code(), compiled._wrapper_name)
-    _store(name, unit_digest(module), item)
+    _store(name, unit_digests()[name], item)
     return item
 
 
@@ -253,7 +246,8 @@ def _address(name: str, item: tuple[Any, str]) -> int:
 def missing_units() -> list[str]:
     """Units that are not in the cache, largest first."""
     order = {"run": 0, "find_block": 1, "assist_transfer": 2, "assist_system": 3}
-    names = [n for n, m in UNITS if n not in _addresses and _load(n, unit_digest(m)) is None]
+    digests = unit_digests()
+    names = [n for n, _ in UNITS if n not in _addresses and _load(n, digests[n]) is None]
     return sorted(names, key=lambda n: order.get(n, 9))
 
 
@@ -302,9 +296,9 @@ def entry_points(progress: Callable[[int, int, str], None] | None = None) -> dic
     """Addresses of all units, compiled first where the cache lacks them."""
     if len(_addresses) < len(UNITS):
         compile_missing(progress)
-        for name, module in UNITS:
+        for name, _ in UNITS:
             if name not in _addresses:
-                item = _load(name, unit_digest(module))
+                item = _load(name, unit_digests()[name])
                 _addresses[name] = _address(name, item if item else compile_unit(name))
     return _addresses
 
