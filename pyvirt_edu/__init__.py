@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .computer import Machine as Machine
     from .machine.assembler import AssemblyError as AssemblyError
     from .machine.assembler import assemble as assemble
     from .machine.costs import CostModel as CostModel
     from .machine.costs import Ledger as Ledger
     from .machine.disassembler import disassemble as disassemble
     from .machine.exits import Exit as Exit
-    from .machine.machine import Machine as Machine
 
 #: Public name: the module that has it.
 _EXPORTS = {
@@ -33,7 +33,7 @@ _EXPORTS = {
     "CostModel": "machine.costs",
     "Exit": "machine.exits",
     "Ledger": "machine.costs",
-    "Machine": "machine.machine",
+    "Machine": "computer",
     "assemble": "machine.assembler",
     "disassemble": "machine.disassembler",
 }

@@ -17,6 +17,8 @@ from .layout import (
     BLOCK_ROOM,
     CPU_DTYPE,
     CPU_WORDS,
+    DEVICE_BYTES,
+    DEVICE_WORDS,
     FAST_DTYPE,
     FAST_EMPTY,
     FAST_ROWS,
@@ -28,6 +30,8 @@ from .layout import (
     H_COSTS,
     H_CPU,
     H_DECODE,
+    H_DEVICE_BYTES,
+    H_DEVICES,
     H_FAST,
     H_LINKS,
     H_PAGE_BLOCKS,
@@ -35,6 +39,7 @@ from .layout import (
     H_PAGE_FLAGS,
     H_PORTS,
     H_RAM,
+    H_RAM_END,
     H_RAM_SIZE,
     H_REGIONS,
     H_ROWS,
@@ -53,6 +58,7 @@ from .layout import (
     MAX_BREAKPOINTS,
     MAX_REGIONS,
     PAGE,
+    ROM_SIZE,
     TLB_DTYPE,
     TLB_ROWS,
     UOP_DTYPE,
@@ -96,14 +102,15 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
 class Arrays:
     """Everything the core reads and writes. All memory is NumPy's; the handle has pointers."""
 
-    def __init__(self, ram: int, cpus: int, costs: np.ndarray) -> None:
+    def __init__(self, ram: int, cpus: int, costs: np.ndarray, firmware: bool = False) -> None:
+        places = ram + ROM_SIZE if firmware else ram
         try:
-            self.ram = np.zeros(ram, np.uint8)
+            self.ram = np.zeros(places, np.uint8)
         except MemoryError as error:
             raise ConfigurationError(
                 f"this computer has no room for {ram:,} bytes of RAM; ask for less"
             ) from error
-        pages = ram // PAGE
+        pages = places // PAGE
         self.words = np.zeros((cpus, CPU_WORDS), np.uint64)
         self.tlb = np.zeros((cpus, TLB_ROWS), TLB_DTYPE)
         self.page_flags = np.zeros(pages, np.uint8)
@@ -115,6 +122,8 @@ class Arrays:
         self.buckets = np.zeros(HASH_ROOM, np.uint32)
         self.links = np.zeros(LINK_ENTRIES, LINK_DTYPE)
         self.ports = np.zeros(65536, np.uint8)
+        self.devices = np.zeros(DEVICE_WORDS, np.uint64)
+        self.device_bytes = np.zeros(DEVICE_BYTES, np.uint8)
         self.regions = np.zeros(2 * MAX_REGIONS, np.uint64)
         self.costs = costs
         self.breakpoints = np.zeros(MAX_BREAKPOINTS, np.uint64)
@@ -172,9 +181,12 @@ class Arrays:
             (H_TRACE, self.trace),
             (H_TRACE_CPU, self.trace_cpu),
             (H_WATCHES, self.watches),
+            (H_DEVICES, self.devices),
+            (H_DEVICE_BYTES, self.device_bytes),
         ):
             h[slot] = array.ctypes.data
-        h[H_RAM_SIZE] = ram
+        h[H_RAM_SIZE] = len(self.ram)
+        h[H_RAM_END] = ram
         h[H_TRACE_ROOM] = TRACE_WORDS
         h[H_UOPS_USED] = h[H_BLOCKS_USED] = 1
         return h

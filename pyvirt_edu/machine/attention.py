@@ -12,7 +12,7 @@ import numpy as np
 
 from .flags import read_eflags
 from .handles import call_unit, cpu, handle, trace_buffer, traced_cpu
-from .jit import UNIT_DELIVER, core
+from .jit import UNIT_DELIVER, UNIT_DEVICES, core
 from .layout import (
     ATTENTION,
     BASE,
@@ -23,29 +23,36 @@ from .layout import (
     CS,
     CYCLES,
     DB,
+    DEADLINE,
     DEBUG_PENDING,
     DR,
     DR6,
     DR7,
     EFLAGS,
     EVENT,
+    EXIT_DEADLINE,
     EXIT_EXCEPTION,
     EXIT_HLT,
+    EXIT_IDLE,
     EXIT_MMIO_WRITE,
     EXIT_NONE,
     EXIT_PORT_OUT,
     EXIT_REASON,
+    EXIT_SERVICE,
     EXIT_TRACE_FULL,
     EXIT_WATCHPOINT,
     H_TRACE_ROOM,
     H_TRACE_USED,
     HALTED,
+    IDLE_CYCLES,
     IF,
     INSTRUCTIONS,
     INTERRUPT_LINE,
+    INTERRUPT_PIN,
     LEDGER,
     MODE,
     MODE_SINGLE,
+    NEVER,
     NMI,
     NMI_BLOCKED,
     NMI_PENDING,
@@ -53,14 +60,18 @@ from .layout import (
     POSTED_COUNT,
     RF,
     RIP,
+    RUN_DEADLINE,
     SELECTOR,
+    SERVICE,
     SHADOW,
     SINGLE,
     TF,
+    TIMER,
     TRACING,
     TRAP_AFTER,
 )
 
+DEVICE_EVENT, DEVICE_ACKNOWLEDGE = 2, 3  # operations of the devices' unit (devices/bus.py)
 SHADOW_ARMED = 2  # the instruction after STI or MOV SS is about to run
 
 
@@ -126,9 +137,53 @@ def after_instruction(m):
         if c[POSTED] >> 60:
             return np.uint64(EXIT_MMIO_WRITE)
         return np.uint64(EXIT_PORT_OUT)
+    if c[SERVICE]:
+        return np.uint64(EXIT_SERVICE)
     if c[EXIT_REASON] == EXIT_WATCHPOINT:
         return np.uint64(EXIT_WATCHPOINT)
     return np.uint64(EXIT_NONE)
+
+
+@core
+def device_events(m):
+    """The clock has reached the deadline: let devices act. Returns an exit reason or 0."""
+    c = cpu(m)
+    if c[CYCLES] >= c[TIMER]:
+        call_unit(m, UNIT_DEVICES, DEVICE_EVENT, 0, 0)
+    set_deadline(m)
+    if c[CYCLES] >= c[RUN_DEADLINE]:
+        return np.uint64(EXIT_DEADLINE)
+    return np.uint64(EXIT_NONE)
+
+
+@core
+def set_deadline(m):
+    """The loop has one deadline: the caller's or the next event of a device."""
+    c = cpu(m)
+    c[DEADLINE] = c[RUN_DEADLINE]
+    if c[TIMER] < c[DEADLINE]:
+        c[DEADLINE] = c[TIMER]
+
+
+@core
+def idle(m):
+    """Halted: time passes until a device does something; returns the exit reason.
+
+    Where nothing can end the wait no time passes: the caller may inject an interrupt. Every
+    event leaves the loop, so that Ctrl-C reaches a guest that waits for ever.
+    """
+    c = cpu(m)
+    if c[TIMER] == NEVER or not c[EFLAGS] & IF:
+        return np.uint64(EXIT_HLT)
+    if c[CYCLES] < c[DEADLINE]:
+        c[IDLE_CYCLES] += c[DEADLINE] - c[CYCLES]
+        c[CYCLES] = c[DEADLINE]
+    reason = device_events(m)
+    if reason:
+        return reason
+    if c[SERVICE]:
+        return np.uint64(EXIT_SERVICE)
+    return np.uint64(EXIT_IDLE)
 
 
 @core
@@ -193,13 +248,16 @@ def attend(m):
             c[NMI_BLOCKED] = 1
             c[HALTED] = 0
             return deliver_now(m, NMI, 2)
-        if c[INTERRUPT_LINE] and c[EFLAGS] & IF:
-            vector = c[INTERRUPT_LINE] & 0xFF
-            c[INTERRUPT_LINE] = 0
+        if c[EFLAGS] & IF and (c[INTERRUPT_LINE] or c[INTERRUPT_PIN]):
+            if c[INTERRUPT_LINE]:
+                vector = c[INTERRUPT_LINE] & 0xFF
+                c[INTERRUPT_LINE] = 0
+            else:
+                vector = call_unit(m, UNIT_DEVICES, DEVICE_ACKNOWLEDGE, 0, 0)
             c[HALTED] = 0
             return deliver_now(m, vector, 2)
     if c[HALTED]:
-        return np.uint64(EXIT_HLT)
+        return idle(m)
     watching = enabled_fetch_breakpoints(m)
     if watching and not c[EFLAGS] & RF:
         hits = fetch_breakpoint(m)
@@ -219,6 +277,6 @@ def attend(m):
     c[MODE] &= ~np.uint64(MODE_SINGLE)
     if again:
         c[MODE] |= MODE_SINGLE
-    elif c[INTERRUPT_LINE] == 0 and c[NMI_PENDING] == 0:
-        c[ATTENTION] = 0  # else an interrupt waits for its window: look again soon
+    elif c[NMI_PENDING] == 0:
+        c[ATTENTION] = 0  # an interrupt that IF holds off is looked at when IF changes
     return np.uint64(EXIT_NONE)

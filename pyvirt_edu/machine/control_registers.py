@@ -40,7 +40,7 @@ from .layout import (
     T1,
     UD,
 )
-from .physical import read_physical
+from .physical import place_of, read_physical
 from .privilege import require_ring_0
 from .segment_cache import update_ends, update_mode
 from .tlb import flush_fast, flush_tlb, invalidate_page
@@ -61,7 +61,7 @@ PDPTE_RESERVED = 0xFFFF_FFF0_0000_01E6
 def pdptes_are_valid(m, cr3):
     """Whether the four PDPTEs at CR3 may be loaded (manual 3A, 4.4.1)."""
     for i in range(4):
-        entry = read_physical(m, (cr3 & 0xFFFF_FFE0) + 8 * np.uint64(i), 8)
+        entry = read_physical(m, place_of(m, (cr3 & 0xFFFF_FFE0) + 8 * np.uint64(i), 0), 8)
         if (entry & 1) and (entry & PDPTE_RESERVED):
             return 0
     return 1
@@ -73,7 +73,7 @@ def load_pdptes(m, cr3):
     c = cpu(m)
     for i in range(4):
         n = np.uint64(i)
-        c[PDPTE + n] = read_physical(m, (cr3 & 0xFFFF_FFE0) + 8 * n, 8)
+        c[PDPTE + n] = read_physical(m, place_of(m, (cr3 & 0xFFFF_FFE0) + 8 * n, 0), 8)
 
 
 # --- writes ----------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ REASONS = (
     "shutdown",
     "trace-full",
     "internal",
+    "service",
+    "idle",
 )
 
 MEANINGS = {

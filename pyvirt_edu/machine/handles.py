@@ -18,6 +18,8 @@ from .layout import (
     BLOCK_DTYPE,
     BLOCK_ROOM,
     CPU_WORDS,
+    DEVICE_BYTES,
+    DEVICE_WORDS,
     EVENT,
     EVENT_ERROR,
     EVENT_FAULT,
@@ -29,6 +31,8 @@ from .layout import (
     H_COSTS,
     H_CPU,
     H_DECODE,
+    H_DEVICE_BYTES,
+    H_DEVICES,
     H_FAST,
     H_LINKS,
     H_PAGE_BLOCKS,
@@ -258,8 +262,20 @@ def links(m):
 
 @core_inlined
 def ports(m):
-    """One byte a port: 0 nobody there, 1 leaves the core."""
+    """One byte a port: 0 nobody there, 1 leaves the core, from DEVICE_CLAIM on a device."""
     return _array(word(m, H_PORTS), 65536, np.uint8)
+
+
+@core_inlined
+def devices(m):
+    """Registers of the devices (devices/layout.py)."""
+    return _array(word(m, H_DEVICES), DEVICE_WORDS, np.uint64)
+
+
+@core_inlined
+def device_bytes(m):
+    """Buffers of the devices."""
+    return _array(word(m, H_DEVICE_BYTES), DEVICE_BYTES, np.uint8)
 
 
 @core_inlined

@@ -8,6 +8,7 @@ counts. A log entry is (instruction count, kind, data):
     BYTES   (address, bytes) that Python wrote to RAM
     CALL    (unit, words, a, b, c): a unit that Python called, for example to load a segment
     ANSWER  the value that a device gave to the read the instruction was waiting for
+    IDLE_UNTIL  the cycle count of the next entry: the processor was halted meanwhile
     FAULT   vector of an exception that left the machine before it was delivered
 """
 
@@ -19,28 +20,32 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import RewindError
 from .layout import (
-    DEADLINE,
+    CYCLES,
+    EXIT_DEADLINE,
     EXIT_EXCEPTION,
+    EXIT_IDLE,
     EXIT_LIMIT,
     EXIT_MMIO_READ,
     EXIT_MMIO_WRITE,
     EXIT_PORT_IN,
     EXIT_PORT_OUT,
+    EXIT_SERVICE,
     EXIT_WATCHPOINT,
     INSTRUCTION_LIMIT,
     INSTRUCTIONS,
     INTERCEPT_VECTORS,
+    NEVER,
     POSTED_COUNT,
     REPLAY,
     REPLAY_COUNT,
+    RUN_DEADLINE,
 )
 from .snapshots import Snapshot
 
 if TYPE_CHECKING:
     from .machine import Machine
 
-WORDS, BYTES, CALL, ANSWER, FAULT = range(5)
-NEVER = 1 << 63
+WORDS, BYTES, CALL, ANSWER, FAULT, IDLE_UNTIL = range(6)
 FIRST_INTERVAL = 20_000_000
 MOST_CHECKPOINTS = 32
 MOST_ENTRIES = 1_600_000
@@ -146,6 +151,9 @@ class History:
                 machine._c[word] = 1 << (data & 63)
                 self._advance(NEVER, (EXIT_EXCEPTION,), count)
                 machine._c[word] = 0
+            elif kind == IDLE_UNTIL:
+                self._advance(count, (EXIT_LIMIT,), count)
+                self._idle_until(data)
             else:
                 self._advance(count, (EXIT_LIMIT,), count)
                 machine._apply(kind, data)
@@ -157,13 +165,15 @@ class History:
         """Run silently: devices have had their writes already."""
         machine = self.machine
         c = machine._c
-        c[DEADLINE] = NEVER
+        c[RUN_DEADLINE] = NEVER
         while True:
             c[INSTRUCTION_LIMIT] = min(limit, c[INSTRUCTIONS] + REPLAY_SLICE)
             reason = machine._call(machine._handle)
             if reason in (EXIT_PORT_OUT, EXIT_MMIO_WRITE):
                 c[POSTED_COUNT] = 0
-            elif reason == EXIT_WATCHPOINT or (reason == EXIT_LIMIT and c[INSTRUCTIONS] < limit):
+            elif reason == EXIT_SERVICE:
+                machine._service()
+            elif reason in (EXIT_WATCHPOINT, EXIT_IDLE) or (reason == EXIT_LIMIT and c[INSTRUCTIONS] < limit):
                 continue
             elif reason in reasons and c[INSTRUCTIONS] == expected:
                 return
@@ -172,3 +182,19 @@ class History:
                     f"the replay left the recorded path at instruction {c[INSTRUCTIONS]:,} "
                     f"(exit {reason}, expected {reasons} at {expected:,}); please report this"
                 )
+
+    def _idle_until(self, cycles: int) -> None:
+        """Let time pass for a halted processor."""
+        machine = self.machine
+        c = machine._c
+        c[RUN_DEADLINE], c[INSTRUCTION_LIMIT] = cycles, NEVER
+        while c[CYCLES] < cycles:
+            reason = machine._call(machine._handle)
+            if reason == EXIT_SERVICE:
+                machine._service()
+            elif reason not in (EXIT_IDLE, EXIT_DEADLINE):
+                raise RewindError(
+                    f"the replay left the recorded path at cycle {c[CYCLES]:,} (exit {reason}); "
+                    "please report this"
+                )
+        c[RUN_DEADLINE] = NEVER

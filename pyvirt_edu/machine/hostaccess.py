@@ -18,7 +18,7 @@ from .hostaccess_ops import (
 )
 from .jit import core, unit
 from .layout import A20_MASK, CR0, CR3, CR4, CR4_PAE, CR4_PSE, PAGE_DIRTY, PDPTE
-from .physical import read_physical
+from .physical import place_of, read_physical
 from .segment_cache import set_real_segment, update_ends, update_mode
 from .tlb import flush_fast, flush_tlb
 
@@ -36,19 +36,19 @@ def peek_translation(m, linear):
         directory = c[PDPTE + (linear >> 30)]
         if not directory & 1:
             return np.uint64(UNMAPPED)
-        pde = read_physical(m, (directory & 0xFFFFFF000) + (linear >> 21 & 511) * 8, 8)
+        pde = read_physical(m, place_of(m, (directory & 0xFFFFFF000) + (linear >> 21 & 511) * 8, 0), 8)
         if not pde & 1:
             return np.uint64(UNMAPPED)
         if pde & 0x80:
             return (pde & 0xFFFE00000 | linear & 0x1FFFFF) & c[A20_MASK]
-        pte = read_physical(m, (pde & 0xFFFFFF000) + (linear >> 12 & 511) * 8, 8)
+        pte = read_physical(m, place_of(m, (pde & 0xFFFFFF000) + (linear >> 12 & 511) * 8, 0), 8)
     else:
-        pde = read_physical(m, (c[CR3] & 0xFFFFF000) + (linear >> 22) * 4, 4)
+        pde = read_physical(m, place_of(m, (c[CR3] & 0xFFFFF000) + (linear >> 22) * 4, 0), 4)
         if not pde & 1:
             return np.uint64(UNMAPPED)
         if pde & 0x80 and c[CR4] & CR4_PSE:
             return (pde & 0xFFC00000 | linear & 0x3FFFFF) & c[A20_MASK]
-        pte = read_physical(m, (pde & 0xFFFFF000) + (linear >> 12 & 1023) * 4, 4)
+        pte = read_physical(m, place_of(m, (pde & 0xFFFFF000) + (linear >> 12 & 1023) * 4, 0), 4)
     if not pte & 1:
         return np.uint64(UNMAPPED)
     return (pte & 0xFFFFFF000 | linear & 0xFFF) & c[A20_MASK]

@@ -37,13 +37,15 @@ import numpy as np
 
 from .code_digest import CodeDigest, definition, sources_digest
 
+HERE = Path(__file__).parent
 SIGNATURE = "uint64(uint64,uint64,uint64,uint64)"
 ENTRY_TYPE = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
 
 #: With PYVIRT_CHECKED=1 every array access of the core is bounds-checked (slow; for fuzzing).
 CHECKED = os.environ.get("PYVIRT_CHECKED", "") == "1"
 
-#: Units in the order of their slots in the handle: name and module.
+#: Units in the order of their slots in the handle: name and module, here or in another part
+#: of the package. The core calls by slot; only this list, like a linker's, knows the names.
 UNITS: tuple[tuple[str, str], ...] = (
     ("run", "loop"),
     ("find_block", "blocks"),
@@ -56,6 +58,7 @@ UNITS: tuple[tuple[str, str], ...] = (
     ("assist_arithmetic", "arithmetic"),
     ("host_access", "hostaccess"),
     ("switch_task", "tasks"),
+    ("device_access", "devices.bus"),
 )
 (
     UNIT_RUN,
@@ -69,7 +72,8 @@ UNITS: tuple[tuple[str, str], ...] = (
     UNIT_ASSIST_ARITHMETIC,
     UNIT_HOST_ACCESS,
     UNIT_SWITCH_TASK,
-) = range(11)
+    UNIT_DEVICES,
+) = range(12)
 
 
 class _Unsigned(ast.NodeTransformer):
@@ -163,14 +167,21 @@ def cache_directories() -> list[Path]:
 
 
 def _function(name: str) -> Callable[..., Any]:
-    return getattr(importlib.import_module(f"pyvirt_edu.machine.{dict(UNITS)[name]}"), name)  # type: ignore[no-any-return]
+    return getattr(importlib.import_module(unit_module(name)), name)  # type: ignore[no-any-return]
+
+
+def unit_module(name: str) -> str:
+    """The module that defines a unit."""
+    module = dict(UNITS)[name]
+    return f"pyvirt_edu.{module}" if "." in module else f"pyvirt_edu.machine.{module}"
 
 
 @functools.cache
 def unit_digests() -> dict[str, str]:
     """What the machine code of each unit depends on: its functions, Numba, the processor."""
     key = _platform_key()
-    file = f"index-{sources_digest([Path(__file__).parent], key)}.json"
+    sources = sources_digest([HERE, HERE.parent / "devices"], key)
+    file = f"index-{sources}.json"
     for directory in cache_directories():
         try:
             return json.loads((directory / file).read_text())  # type: ignore[no-any-return]

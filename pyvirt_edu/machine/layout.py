@@ -114,7 +114,15 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("apic", 64),
     ("x87", 24),
     ("vector_registers", 128),  # 32 of 256 bits
-    ("reserved", 64),
+    # the platform around the processor
+    ("timer", 1),  # cycle count at which the next device event is due
+    ("run_deadline", 1),  # what the caller of run() asked for; deadline is the earlier of both
+    ("interrupt_pin", 1),  # level of INTR: the interrupt controller has something
+    ("idle_cycles", 1),  # cycles spent halted
+    ("service", 1),  # bit map of devices that wait for Python (devices/layout.py)
+    ("ram_map", 1),  # C0000 to FFFFF in pieces of 16 KiB: 2 bits each, see physical.py
+    ("ferr", 1),  # the x87 reports an error and CR0.NE is clear (IRQ 13 on a PC)
+    ("reserved", 57),
 )
 
 CPU_DTYPE = np.dtype([(n, "<u8") if k == 1 else (n, "<u8", (k,)) for n, k in _FIELDS])
@@ -207,6 +215,14 @@ REPLAY_ROOM = 32
 POSTED_COUNT = _offset("posted_count")
 POSTED = _offset("posted")
 POSTED_ROOM = 32  # pairs
+TIMER = _offset("timer")
+RUN_DEADLINE = _offset("run_deadline")
+INTERRUPT_PIN = _offset("interrupt_pin")
+IDLE_CYCLES = _offset("idle_cycles")
+SERVICE = _offset("service")
+RAM_MAP = _offset("ram_map")
+FERR = _offset("ferr")
+NEVER = 1 << 63  # a cycle count that no run reaches
 
 # EFLAGS bits (manual 1, 3.4.3). The six arithmetic ones are not stored there.
 CF, PF, AF, ZF, SF = 0x1, 0x4, 0x10, 0x40, 0x80
@@ -254,7 +270,9 @@ EVENT_SLOW = 0x1000  # the slow path has news (STOP, cycles), the access itself 
     EXIT_SHUTDOWN,
     EXIT_TRACE_FULL,
     EXIT_INTERNAL,
-) = range(14)
+    EXIT_SERVICE,
+    EXIT_IDLE,
+) = range(16)
 
 # The mode key: what a decoded block depends on besides its bytes
 MODE_CODE32 = 1  # CS.D
@@ -346,6 +364,16 @@ LINK_DTYPE = np.dtype([("linear", "<u8"), ("context", "<u8"), ("block", "<u8"), 
 LINK_ENTRIES = 4096
 LINK_PER_PAGE = 64
 
+# Devices: words for their registers, bytes for their buffers. Who uses what is said in
+# devices/layout.py; a claim of DEVICE_CLAIM or more is answered there, without Python.
+DEVICE_WORDS = 1024
+DEVICE_BYTES = 1 << 18
+DEVICE_CLAIM = 2
+
+# Firmware lies in an array of its own behind RAM and appears below 1 MiB and below 4 GiB.
+ROM_SIZE = 1 << 20
+RAM_EVERYWHERE = 0xFFFF_FFFF  # RAM_MAP without firmware: all reads and writes go to RAM
+
 MAX_BREAKPOINTS = 64
 MAX_REGIONS = 64
 
@@ -356,7 +384,7 @@ MAX_REGIONS = 64
 HANDLE_NAMES = (
     "CPU RAM RAM_SIZE PAGE_FLAGS PAGE_CODE PAGE_BLOCKS FAST TLB UOPS BLOCKS BUCKETS LINKS "
     "PORTS REGIONS REGION_COUNT COSTS BREAKPOINTS DECODE ROWS TRACE TRACE_ROOM TRACE_USED "
-    "UOPS_USED BLOCKS_USED TRACE_CPU WATCHES WATCH_COUNT"
+    "UOPS_USED BLOCKS_USED TRACE_CPU WATCHES WATCH_COUNT DEVICES DEVICE_BYTES RAM_END"
 ).split()
 (
     H_CPU,
@@ -386,12 +414,15 @@ HANDLE_NAMES = (
     H_TRACE_CPU,
     H_WATCHES,
     H_WATCH_COUNT,
-) = range(27)
+    H_DEVICES,
+    H_DEVICE_BYTES,
+    H_RAM_END,
+) = range(30)
 H_UNITS = 32  # entry points of the units follow
 HANDLE_WORDS = 64
 
 
 def layout_digest() -> str:
     """A digest of the layout; a snapshot made with another one cannot be restored."""
-    text = repr((_FIELDS, TLB_DTYPE.descr, TLB_SETS, TLB_WAYS))
+    text = repr((_FIELDS, TLB_DTYPE.descr, TLB_SETS, TLB_WAYS, DEVICE_WORDS, DEVICE_BYTES))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from .alu import alu, unary
-from .attention import after_instruction, attend
+from .attention import after_instruction, attend, device_events, set_deadline
 from .flags import condition
 from .handles import (
     blocks,
@@ -64,7 +64,6 @@ from .layout import (
     EVENT_SHUTDOWN,
     EVENT_SLOW,
     EXIT_BREAKPOINT,
-    EXIT_DEADLINE,
     EXIT_EXCEPTION,
     EXIT_LENGTH,
     EXIT_LIMIT,
@@ -76,6 +75,7 @@ from .layout import (
     FETCH_ACCESSES,
     GENERATION,
     GP,
+    HALTED,
     INSTRUCTION_LIMIT,
     INSTRUCTION_RIP,
     INSTRUCTIONS,
@@ -496,8 +496,10 @@ def before_instruction(m, replaying):
             return reason
     if c[INSTRUCTIONS] >= c[INSTRUCTION_LIMIT]:
         return np.uint64(EXIT_LIMIT)
-    if c[CYCLES] >= c[DEADLINE]:
-        return np.uint64(EXIT_DEADLINE)
+    if c[CYCLES] >= c[DEADLINE] and not c[HALTED]:
+        reason = device_events(m)
+        if reason:
+            return reason
     if replaying:
         return np.uint64(EXIT_NONE)  # in the middle of an instruction that reads a device
     if c[BREAKPOINT_COUNT]:
@@ -526,6 +528,7 @@ def run(m, a_, b_, c_):
     link_table = links(m)
     c[EXIT_REASON] = 0
     c[REPLAY_INDEX] = 0
+    set_deadline(m)
     replaying = c[REPLAY_COUNT]
     if replaying:
         c[SINGLE] = 1

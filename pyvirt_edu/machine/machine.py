@@ -14,7 +14,7 @@ import html
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from .arrays import Arrays, parse_size, segment_ends
 from .costs import CostModel, Ledger
 from .errors import AddressError, ConfigurationError, MachineError, RegisterError, SnapshotError
 from .exits import REASONS, VECTOR_NAMES, Exit
-from .history import ANSWER, BYTES, CALL, FAULT, NEVER, WORDS, History
+from .history import ANSWER, BYTES, CALL, FAULT, IDLE_UNTIL, WORDS, History
 from .hostaccess_ops import HOST_FLUSH_FAST, HOST_LOAD_SEGMENT_REAL, HOST_NOTIFY_WRITE, HOST_TRANSLATE
 from .layout import (
     A20_MASK,
@@ -39,7 +39,6 @@ from .layout import (
     CS,
     CYCLES,
     DATA_ACCESSES,
-    DEADLINE,
     DR,
     DR6,
     DR7,
@@ -49,6 +48,7 @@ from .layout import (
     EXIT_BREAKPOINT,
     EXIT_DEADLINE,
     EXIT_EXCEPTION,
+    EXIT_IDLE,
     EXIT_LIMIT,
     EXIT_LINEAR,
     EXIT_MMIO_READ,
@@ -56,6 +56,7 @@ from .layout import (
     EXIT_PORT_IN,
     EXIT_PORT_OUT,
     EXIT_QUALIFICATION,
+    EXIT_SERVICE,
     EXIT_SHUTDOWN,
     EXIT_TRACE_FULL,
     EXIT_VALUE,
@@ -72,6 +73,7 @@ from .layout import (
     INSTRUCTIONS,
     INTERCEPT_VECTORS,
     INTERRUPT_LINE,
+    INTERRUPT_PIN,
     LEDGER,
     LIMIT,
     MAX_BREAKPOINTS,
@@ -79,6 +81,7 @@ from .layout import (
     MODE,
     MODE_CODE32,
     MODE_STACK32,
+    NEVER,
     NMI_PENDING,
     PAGE,
     PAGE_CODE,
@@ -88,6 +91,8 @@ from .layout import (
     PAT,
     POSTED,
     POSTED_COUNT,
+    RAM_EVERYWHERE,
+    RAM_MAP,
     RDX,
     REPLAY,
     REPLAY_COUNT,
@@ -95,9 +100,12 @@ from .layout import (
     RESUME_BREAKPOINT,
     RIP,
     RSP,
+    RUN_DEADLINE,
     SELECTOR,
+    SERVICE,
     SHADOW,
     T0,
+    TIMER,
     TRACING,
     WALK_REFERENCES,
 )
@@ -121,6 +129,15 @@ RUN_TYPE = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64)
 
 PortRead = Callable[[int, int], int | None]
 PortWrite = Callable[[int, int, int], None]
+
+
+class Platform(Protocol):
+    """The devices around a processor, as the machine sees them (devices/platform.py)."""
+
+    def reset(self) -> None: ...
+    def service(self, devices: int) -> Exit | None: ...
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, state: dict[str, Any]) -> None: ...
 
 
 class _Device:
@@ -151,13 +168,15 @@ class Machine:
         devices: tuple[Any, ...] | None = None,
         costs: CostModel | None = None,
         history: bool = True,
+        firmware: bool = False,
     ) -> None:
         size = parse_size(ram)
         if cpus != 1:
             raise ConfigurationError(f"cpus={cpus!r}: this version has machines of one processor; use cpus=1")
         if devices:
             raise ConfigurationError(
-                "devices: this version has none yet; use devices=() and on_port, on_mmio"
+                "devices: leave it out for the standard PC platform, or say devices=() for none and "
+                "bring your own with on_port and on_mmio"
             )
         if jit.missing_units():
             with Progress("compiling the processor") as progress:
@@ -165,7 +184,7 @@ class Machine:
         else:
             addresses = jit.entry_points()
         self.costs = costs or CostModel()
-        self._a = Arrays(size, cpus, self.costs.array())
+        self._a = Arrays(size, cpus, self.costs.array(), firmware)
         self._a.connect(addresses)
         self._units = {name: jit.ENTRY_TYPE(address) for name, address in addresses.items()}
         self._call = RUN_TYPE(addresses["run"])
@@ -189,7 +208,9 @@ class Machine:
         self._slice_started = 0.0  # when the slice under way began, 0 while there is none
         self._stop = (0, -1)  # linear address and instruction count of the last breakpoint
         self._chunks: list[TraceChunk] | None = None
-        self._table = PageTable.empty(size // PAGE)
+        self._platform: Platform | None = None
+        self._replaying = False  # `back` repeats the past: nothing of it is for the outside
+        self._table = PageTable.empty(len(self._a.page_flags))
         self._history = History(self, history)
         self._due = 0
         self.reset()
@@ -221,13 +242,16 @@ class Machine:
         row[PAT] = 0x0007_0406_0007_0406
         row[CC_RESULT] = 1  # every arithmetic flag clear: not zero, parity odd
         row[CC_CARRIES] = 0
-        row[DEADLINE] = NEVER
+        row[RUN_DEADLINE] = row[TIMER] = NEVER
+        row[RAM_MAP] = RAM_EVERYWHERE
         self._a.tlb[:] = 0
         self._a.forget_addresses()
         self._debugger_words()
         self._pending = None
         self._queue.clear()
         self._exits = [0] * len(REASONS)
+        if self._platform is not None:
+            self._platform.reset()
         self._due = self._history.start(None)
 
     def enter_protected_mode(self, eip: int, esp: int | None = None) -> None:
@@ -277,8 +301,7 @@ class Machine:
         """Write physical memory. Decoded code that lay there is dropped."""
         data = bytes(data)
         self._range(address, len(data), "write")
-        if self._history.checkpoints:
-            self._history.log.append((self._c[INSTRUCTIONS], BYTES, (address, data)))
+        self._log(BYTES, (address, data))
         self._put(address, data)
 
     def _put(self, address: int, data: bytes) -> None:
@@ -327,11 +350,18 @@ class Machine:
 
     # --- what enters from Python -------------------------------------------------------
 
+    def _log(self, kind: int, data: Any) -> None:
+        """Note an input, so that `back` can repeat it."""
+        if self._history.checkpoints:
+            now = self._c[INSTRUCTIONS]
+            if self._c[HALTED]:  # time passes without instructions: say when, too
+                self._history.log.append((now, IDLE_UNTIL, self._c[CYCLES]))
+            self._history.log.append((now, kind, data))
+
     def _poke(self, words: tuple[tuple[int, int], ...]) -> None:
         """Write words of the processor's row."""
         c = self._c
-        if self._history.checkpoints:
-            self._history.log.append((c[INSTRUCTIONS], WORDS, words))
+        self._log(WORDS, words)
         for offset, value in words:
             c[offset] = value
 
@@ -346,9 +376,12 @@ class Machine:
             self._core_silently(*data)
 
     def _core(self, unit: str, words: tuple[tuple[int, int], ...], a: int, b: int, c: int) -> int:
-        if self._history.checkpoints:
-            self._history.log.append((self._c[INSTRUCTIONS], CALL, (unit, words, a, b, c)))
+        self._log(CALL, (unit, words, a, b, c))
         return self._core_silently(unit, words, a, b, c)
+
+    def _tell_devices(self, operation: int, a: int = 0, b: int = 0) -> None:
+        """Something enters through a device: an operation of devices/layout.py, logged."""
+        self._core("device_access", (), operation, a, b)
 
     def _core_silently(self, unit: str, words: tuple[tuple[int, int], ...], a: int, b: int, c: int) -> int:
         """Let a unit act as the guest's instruction would; returns EVENT (0: it did)."""
@@ -540,7 +573,7 @@ class Machine:
         if self._pending is not None:
             self._answer_pending()
         if deadline != NEVER:
-            c[DEADLINE] = deadline
+            c[RUN_DEADLINE] = deadline
         clock = time.perf_counter
         ticking = False
         self._running = True
@@ -582,7 +615,7 @@ class Machine:
         finally:
             self._running = False
             if deadline != NEVER:
-                c[DEADLINE] = NEVER
+                c[RUN_DEADLINE] = NEVER
             if ticking:
                 self._slice_started = 0.0
                 ticker.remove(self)
@@ -593,7 +626,11 @@ class Machine:
         if reason == EXIT_TRACE_FULL:
             self._take_chunk()
             return None
+        if reason == EXIT_IDLE:
+            return None
         self._exits[reason] += 1
+        if reason == EXIT_SERVICE:
+            return self._service()
         if reason == EXIT_PORT_IN or reason == EXIT_MMIO_READ:
             return self._device_read(reason)
         if reason == EXIT_PORT_OUT or reason == EXIT_MMIO_WRITE:
@@ -602,6 +639,12 @@ class Machine:
             c[POSTED_COUNT] = 0
             return self._hand_over()
         return self._other_exit(reason)
+
+    def _service(self) -> Exit | None:
+        """Devices that need the world outside: a disk's sectors, a frame sent, a reset."""
+        devices = self._c[SERVICE]
+        self._c[SERVICE] = 0
+        return self._platform.service(devices) if self._platform is not None else None
 
     def _other_exit(self, reason: int) -> Exit:
         c = self._c
@@ -858,12 +901,13 @@ class Machine:
             c[INTERCEPT_VECTORS + i] = sum(1 << (v & 63) for v in self._vectors if v >> 6 == i)
         c[TRACING] = 0
         c[RESUME_BREAKPOINT] = 0
-        c[DEADLINE] = NEVER
+        c[RUN_DEADLINE] = NEVER
         c[ATTENTION] = 1
         self._host(self._handle, HOST_FLUSH_FAST, 0, 0)
 
     def _quiet(self, on: bool) -> None:
         """While history is replayed nothing stops."""
+        self._replaying = on
         if on:
             c = self._c
             c[BREAKPOINT_COUNT] = 0
@@ -885,8 +929,12 @@ class Machine:
             self._table = self._table.with_pages(dirty, layer)
             a.page_flags[dirty] &= 0xFF - PAGE_DIRTY
             a.forget_writable()
-        extra = {"exits": list(self._exits), "queue": list(self._queue)}
-        return Snapshot(self.ram_size, a.words.copy(), a.tlb.copy(), self._table, extra)
+        extra: dict[str, Any] = {"exits": list(self._exits), "queue": list(self._queue)}
+        devices = None
+        if self._platform is not None:
+            extra["platform"] = self._platform.state()
+            devices = (a.devices.copy(), a.device_bytes.copy())
+        return Snapshot(self.ram_size, a.words.copy(), a.tlb.copy(), self._table, extra, devices)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back (or forward) to a snapshot. The history begins anew there."""
@@ -898,6 +946,12 @@ class Machine:
             raise SnapshotError(
                 f"the snapshot has {snapshot.ram_size:,} bytes of RAM, this machine {self.ram_size:,}; "
                 f"restore it in Machine(ram={snapshot.ram_size})"
+            )
+        if (snapshot.devices is None) != (self._platform is None):
+            has, lacks = ("has none", "has") if snapshot.devices is None else ("has them", "has not")
+            raise SnapshotError(
+                f"the snapshot {has} of the PC's devices, this machine {lacks}: restore it in a machine "
+                "made with the same devices"
             )
         self._put_back(snapshot)
         self._debugger_words()
@@ -920,6 +974,9 @@ class Machine:
         a.tlb[:] = snapshot.tlb
         self._c[GENERATION] = generation
         a.forget_addresses()
+        if self._platform is not None and snapshot.devices is not None:
+            a.devices[:], a.device_bytes[:] = snapshot.devices
+            self._platform.restore(snapshot.extra["platform"])
         self._exits[:] = snapshot.extra.get("exits", [0] * len(REASONS))
         self._queue = deque((w, v) for w, v in snapshot.extra.get("queue", ()))
         self._pending = None
@@ -945,6 +1002,9 @@ class Machine:
         words += [c[i] for i in (INSTRUCTIONS, CYCLES, HALTED, INTERRUPT_LINE, NMI_PENDING, NMI_PENDING + 1)]
         words += [c[i] for i in range(DATA_ACCESSES, WALK_REFERENCES + 1)]
         state.update(np.array(words, np.uint64).tobytes())
+        if self._platform is not None:
+            state.update(self._a.devices.tobytes() + self._a.device_bytes.tobytes())
+            state.update(np.array([c[TIMER], c[INTERRUPT_PIN], c[RAM_MAP], c[A20_MASK]], np.uint64).tobytes())
         state.update(self._ram)
         return state.hexdigest()
 

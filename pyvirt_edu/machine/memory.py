@@ -36,7 +36,7 @@ from .layout import (
     USER,
     WRITE,
 )
-from .physical import in_ram, ones, read_physical, write_physical
+from .physical import in_ram, is_shadowed, ones, read_physical, write_physical
 from .segment_cache import segment_check
 from .tlb import dirty_in_tlb, translate
 
@@ -102,7 +102,7 @@ def learn(m, linear, physical, access, watched):
     """Let the fast path handle this page from now on."""
     c = cpu(m)
     page = physical & ~np.uint64(0xFFF)
-    if watched or not in_ram(m, page):
+    if watched or not in_ram(m, page) or is_shadowed(m, page):
         return
     index = linear >> 12 & (FAST_ENTRIES - 1)
     if access & USER:

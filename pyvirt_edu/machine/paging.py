@@ -32,7 +32,7 @@ from .layout import (
     WALK_REFERENCES,
     WRITE,
 )
-from .physical import read_physical, write_physical
+from .physical import place_of, read_physical, write_physical
 from .uops import COST_WALK
 
 E_PRESENT, E_WRITE, E_USER, E_ACCESSED, E_DIRTY, E_LARGE, E_GLOBAL = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
@@ -57,14 +57,14 @@ def reference(m, address, size):
     """Read one paging-structure entry."""
     cpu(m)[WALK_REFERENCES] += 1
     charge(m, costs(m)[COST_WALK])
-    return read_physical(m, address, size)
+    return read_physical(m, place_of(m, address, 0), size)
 
 
 @core
 def mark(m, address, entry, bits):
     """Set accessed or dirty bits that are not set yet."""
     if entry & bits != bits:
-        write_physical(m, address, 4, (entry | bits) & 0xFFFFFFFF)
+        write_physical(m, place_of(m, address, WRITE), 4, (entry | bits) & 0xFFFFFFFF)
 
 
 @core_hot

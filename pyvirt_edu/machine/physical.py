@@ -33,6 +33,8 @@ from .layout import (
     EXIT_PHYSICAL,
     EXIT_QUALIFICATION,
     EXIT_REASON,
+    H_RAM_END,
+    H_RAM_SIZE,
     H_REGION_COUNT,
     H_TRACE_ROOM,
     H_TRACE_USED,
@@ -42,12 +44,18 @@ from .layout import (
     POSTED,
     POSTED_COUNT,
     POSTED_ROOM,
+    RAM_EVERYWHERE,
+    RAM_MAP,
     REPLAY,
     REPLAY_COUNT,
     REPLAY_INDEX,
     STOP,
     TRACING,
+    WRITE,
 )
+
+SHADOWED = 0xC0000  # from here to 1 MiB, reads and writes may go to RAM or to firmware
+NOBODY = 1 << 40  # added to an address, it lies where nothing answers
 
 
 @core_hot
@@ -55,9 +63,48 @@ def ones(size):
     return np.uint64(0xFFFFFFFFFFFFFFFF) >> (64 - 8 * size)
 
 
+@core
+def place_in_firmware(m, physical, access):
+    """The rest of `place_of`: what a chip set maps (82441FX data sheet, PAM registers)."""
+    h = handle(m)
+    firmware = h[H_RAM_SIZE] - h[H_RAM_END]  # bytes of it, 0 on a machine without
+    if physical < 0x100000:
+        rights = cpu(m)[RAM_MAP] >> 2 * (physical - SHADOWED >> 14)  # bit 0 reads RAM, bit 1 writes it
+        if access & WRITE:
+            rights >>= 1
+        if rights & 1:
+            return physical
+        if firmware and physical >= 0xE0000 and not access & WRITE:
+            return h[H_RAM_END] + physical
+        return physical | NOBODY
+    if firmware and physical < h[H_RAM_SIZE]:
+        return physical | NOBODY
+    if firmware and physical >= 0xFFF00000 and physical >> 32 == 0 and not access & WRITE:
+        return h[H_RAM_END] + (physical & 0xFFFFF)
+    return physical
+
+
+@core_hot
+def place_of(m, physical, access):
+    """Where an access to a physical address goes: an index into the array of RAM and firmware
+    behind it, or an address outside of it."""
+    physical &= cpu(m)[A20_MASK]
+    if physical < SHADOWED or physical >= 0x100000 and physical < handle(m)[H_RAM_END]:
+        return physical
+    return place_in_firmware(m, physical, access)
+
+
+@core_hot
+def is_shadowed(m, place):
+    """Whether reads and writes of a page may go to different places: nothing for shortcuts."""
+    if place >= handle(m)[H_RAM_END]:
+        return True
+    return place >= SHADOWED and place < 0x100000 and cpu(m)[RAM_MAP] != RAM_EVERYWHERE
+
+
 @core_hot
 def in_ram(m, address):
-    """Whether a physical address is RAM and nobody claimed it."""
+    """Whether a place is memory and nobody claimed it."""
     pfn = address >> 12
     return pfn < np.uint64(page_flags(m).size) and page_flags(m)[pfn] & PAGE_MMIO == 0
 
@@ -101,9 +148,7 @@ def device_write(m, address, size, value):
 
 @core
 def read_physical(m, address, size):
-    """1, 2, 4 or 8 bytes within one page."""
-    c = cpu(m)
-    address &= c[A20_MASK]
+    """1, 2, 4 or 8 bytes within one page, at a place."""
     if in_ram(m, address):
         memory = ram(m)
         if size == 1:
@@ -131,9 +176,8 @@ def trace_store(m, address, size, old, value):
 
 @core
 def write_physical(m, address, size, value):
-    """1, 2 or 4 bytes within one page."""
+    """1, 2 or 4 bytes within one page, at a place."""
     c = cpu(m)
-    address &= c[A20_MASK]
     if not in_ram(m, address):
         if is_claimed(m, address):
             device_write(m, address, size, value)

@@ -1,9 +1,9 @@
 """The I/O address space: who may use a port, and where the access goes (manual 1, chapter 19).
 
-A port is either unclaimed (reads give all ones, writes are lost, nothing leaves the core) or
-claimed by a device in Python. A read from a device ends the instruction before it has done
-anything; it is executed again once the value is known. A write to a device is posted: the
-instruction completes, and the machine hands the write to the device right after.
+A port is unclaimed (reads give all ones, writes are lost, nothing leaves the core), belongs to
+a device of the platform (devices/, which answers at once), or is claimed in Python. There, a
+read ends the instruction before it has done anything; it is executed again once the value is
+known. A write is posted: the instruction completes, and Python gets the write right after.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from .access import read
-from .handles import cpu, fault, ports
-from .jit import core
+from .handles import call_unit, cpu, fault, ports
+from .jit import UNIT_DEVICES, core
 from .layout import (
     ATTENTION,
     ATTRIBUTES,
@@ -23,6 +23,7 @@ from .layout import (
     CR4,
     CR4_DE,
     DEBUG_PENDING,
+    DEVICE_CLAIM,
     DR,
     DR7,
     EFLAGS,
@@ -44,6 +45,7 @@ from .layout import (
     VM,
 )
 
+DEVICE_READ, DEVICE_WRITE = 0, 1  # operations of the devices' unit (devices/bus.py)
 IO_MAP_BASE = 0x66  # where a 32-bit TSS says at which offset its I/O permission bit map starts
 
 
@@ -102,22 +104,30 @@ def match_port_breakpoints(m, port, size):
 
 
 @core
-def is_claimed(m, port, size):
-    """Whether a device answers for any of the ports."""
+def claim_of(m, port, size):
+    """Who answers for the ports: 0 nobody, 1 Python, DEVICE_CLAIM and more a device.
+
+    The first claimed port decides.
+    """
     claims = ports(m)
     for i in range(size):
-        if claims[(port + np.uint64(i)) & 0xFFFF]:
-            return 1
-    return 0
+        claim = np.uint64(claims[(port + np.uint64(i)) & 0xFFFF])
+        if claim:
+            return claim
+    return np.uint64(0)
 
 
 @core
 def port_read(m, port, size):
     """Read a port; sets EVENT_READ when the value must come from a device first."""
     c = cpu(m)
-    if is_claimed(m, port, size) == 0:
+    claim = claim_of(m, port, size)
+    if claim == 0:
         match_port_breakpoints(m, port, size)
         return (1 << (size << 3)) - 1
+    if claim >= DEVICE_CLAIM:
+        match_port_breakpoints(m, port, size)
+        return call_unit(m, UNIT_DEVICES, DEVICE_READ | claim << 8, port | size << 16, 0)
     if c[REPLAY_INDEX] < c[REPLAY_COUNT]:
         value = c[REPLAY + c[REPLAY_INDEX]]
         c[REPLAY_INDEX] += 1
@@ -134,7 +144,11 @@ def port_write(m, port, size, value):
     """Write a port; nothing can fault here, so this may come last in an instruction."""
     c = cpu(m)
     match_port_breakpoints(m, port, size)
-    if is_claimed(m, port, size) == 0:
+    claim = claim_of(m, port, size)
+    if claim == 0:
+        return
+    if claim >= DEVICE_CLAIM:
+        call_unit(m, UNIT_DEVICES, DEVICE_WRITE | claim << 8, port | size << 16, value)
         return
     count = c[POSTED_COUNT]
     if count < POSTED_ROOM:

@@ -9,6 +9,7 @@ dirty pages only, and restoring one copies the dirty pages and those whose entri
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -77,6 +78,7 @@ class Snapshot:
     tlb: np.ndarray
     table: PageTable
     extra: dict[str, Any] = field(default_factory=dict)  # state kept in Python, plain data
+    devices: tuple[np.ndarray, np.ndarray] | None = None  # their words and bytes
 
     @property
     def instructions(self) -> int:
@@ -110,6 +112,8 @@ class Snapshot:
             numbers.astype("<u8").tobytes(),
             contents.tobytes(),
         ]
+        if self.devices is not None:
+            parts += [self.devices[0].astype("<u8").tobytes(), self.devices[1].tobytes()]
         body = zlib.compress(b"".join(parts), 1)
         header = {
             "layout": layout_digest(),
@@ -117,7 +121,9 @@ class Snapshot:
             "cpus": len(self.cpu),
             "pages": len(numbers),
             "instructions": self.instructions,
-            "extra": self.extra,
+            "extra": _plain(self.extra),
+            "places": len(self.table.entries),
+            "devices": self.devices is not None,
             "body": len(body),
             "sha256": hashlib.sha256(body).hexdigest(),
         }
@@ -159,7 +165,7 @@ class Snapshot:
 
     @classmethod
     def _from_parts(cls, header: dict[str, Any], raw: bytes) -> Snapshot:
-        from .layout import CPU_WORDS, TLB_DTYPE, TLB_ROWS
+        from .layout import CPU_WORDS, DEVICE_BYTES, DEVICE_WORDS, TLB_DTYPE, TLB_ROWS
 
         cpus, pages = header["cpus"], header["pages"]
         position = 0
@@ -173,11 +179,36 @@ class Snapshot:
         cpu = take("<u8", cpus * CPU_WORDS).reshape(cpus, CPU_WORDS).astype(np.uint64)
         tlb = take(TLB_DTYPE, cpus * TLB_ROWS).reshape(cpus, TLB_ROWS)
         numbers = take("<u8", pages).astype(np.int64)
-        if len(numbers) and int(numbers.max()) >= header["ram"] // PAGE:
+        if len(numbers) and int(numbers.max()) >= header["places"]:
             raise SnapshotError("the snapshot names pages outside its RAM; take it again")
         layer = Layer(next_layer_number(), take(np.uint8, pages * PAGE).reshape(pages, PAGE))
-        table = PageTable.empty(header["ram"] // PAGE).with_pages(numbers, layer)
-        return cls(header["ram"], cpu, tlb, table, header["extra"])
+        table = PageTable.empty(header["places"]).with_pages(numbers, layer)
+        devices = None
+        if header["devices"]:
+            words = take("<u8", DEVICE_WORDS).astype(np.uint64)
+            devices = words, take(np.uint8, DEVICE_BYTES)
+        return cls(header["ram"], cpu, tlb, table, _from_plain(header["extra"]), devices)
+
+
+def _plain(value: Any) -> Any:
+    """Python data as JSON can hold it: bytes as text, dictionaries with their keys' types."""
+    if isinstance(value, bytes):
+        return {"bytes": base64.b85encode(value).decode()}
+    if isinstance(value, dict):
+        return {"items": [[_plain(key), _plain(item)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _from_plain(value: Any) -> Any:
+    if isinstance(value, dict) and "bytes" in value:
+        return base64.b85decode(value["bytes"])
+    if isinstance(value, dict):
+        return {_from_plain(key): _from_plain(item) for key, item in value["items"]}
+    if isinstance(value, list):
+        return [_from_plain(item) for item in value]
+    return value
 
 
 class _Rows:

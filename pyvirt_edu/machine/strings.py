@@ -77,7 +77,7 @@ from .layout import (
 )
 from .memory import page_is_watched
 from .paging import allowed
-from .physical import in_ram
+from .physical import in_ram, is_shadowed
 from .port_access import check_port, port_read, port_write
 from .tlb import find
 from .uops import COST_STRING, OP_CMPS, OP_INS, OP_LODS, OP_MOVS, OP_OUTS, OP_SCAS, OP_STOS
@@ -172,7 +172,7 @@ def plain_ram(m, linear, access):
         if not allowed(m, access, entry.rights) or (access & WRITE != 0 and entry.rights & TLB_DIRTY == 0):
             return NOWHERE
         physical = (entry.page | linear & (PAGE - 1)) & c[A20_MASK]
-    if not in_ram(m, physical) or page_is_watched(m, linear & 0xFFFF_F000):
+    if not in_ram(m, physical) or is_shadowed(m, physical) or page_is_watched(m, linear & 0xFFFF_F000):
         return NOWHERE
     if access & WRITE != 0 and page_flags(m)[physical >> 12] != PAGE_DIRTY:
         return NOWHERE
@@ -369,6 +369,9 @@ def repeat(m, op, size, mask, seg, rep):
             if most == 0 or (looked_at | (c[EFLAGS] & TF)) != 0:
                 c[RIP] = c[INSTRUCTION_RIP]
                 running = 0
+            elif op == OP_INS or op == OP_OUTS:
+                count_iterations(c, done, cost)  # a device looks at the clock
+                done = 0
     count_iterations(c, done - 1, cost)  # the loop counts the last one
     return 0
 

@@ -13,7 +13,6 @@ import numpy as np
 from .handles import charge, costs, cpu, fast, tlb
 from .jit import core, core_hot
 from .layout import (
-    A20_MASK,
     CR0,
     DATA_MISSES,
     DATA_TLB,
@@ -37,6 +36,7 @@ from .layout import (
 )
 from .links import drop_links_of_page
 from .paging import allowed, walk_page_table
+from .physical import place_of
 from .uops import COST_TLB_MISS
 
 
@@ -124,10 +124,10 @@ def place_for(m, first, linear):
 
 @core
 def translate(m, linear, access):
-    """Physical address of a linear one, for an access; EVENT on a fault."""
+    """Where a linear address leads, for an access (`place_of` its physical one); EVENT on a fault."""
     c = cpu(m)
     if not c[CR0] >> 31 & 1:
-        return linear & c[A20_MASK]
+        return place_of(m, linear, access)
     first = np.uint64(DATA_TLB)
     if access & EXEC:
         first = np.uint64(FETCH_TLB)
@@ -136,7 +136,7 @@ def translate(m, linear, access):
     if row:
         entry = table[row - 1]
         if allowed(m, access, entry.rights) and (not access & WRITE or entry.rights & TLB_DIRTY):
-            return (entry.page | linear & 0xFFF) & c[A20_MASK]
+            return place_of(m, entry.page | linear & 0xFFF, access)
     if access & EXEC:
         c[FETCH_MISSES] += 1
     else:
@@ -160,7 +160,7 @@ def translate(m, linear, access):
     entry.tag = linear & 0xFFFFF000 | TLB_VALID
     entry.page = page
     entry.rights = rights
-    return (page | linear & 0xFFF) & c[A20_MASK]
+    return place_of(m, page | linear & 0xFFF, access)
 
 
 @core

@@ -13,7 +13,7 @@ import pytest
 
 from pyvirt_edu.machine import jit
 
-DIRECTORY = Path(jit.__file__).parent
+PACKAGE = Path(jit.__file__).parents[1]
 DECORATORS = {"core", "core_inlined", "unit"}
 #: Modules that may compute with floats: the x87's, once it is there.
 FLOATING: set[str] = set()
@@ -43,14 +43,15 @@ def float_makers(function: ast.FunctionDef) -> list[str]:
 
 
 MODULES = {
-    path.stem: functions
-    for path in sorted(DIRECTORY.glob("*.py"))
+    f"pyvirt_edu.{folder}.{path.stem}": functions
+    for folder in ("machine", "devices")
+    for path in sorted((PACKAGE / folder).glob("*.py"))
     if (functions := list(core_functions(path.read_text(encoding="utf-8"))))
 }
 
 
 def test_the_core_is_found() -> None:
-    assert {module for _, module in jit.UNITS} <= MODULES.keys()
+    assert {jit.unit_module(name) for name, _ in jit.UNITS} <= MODULES.keys()
 
 
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - FLOATING))
@@ -87,11 +88,11 @@ def test_numba_types_no_float() -> None:
     from numba.core.dispatcher import Dispatcher
 
     found: list[str] = []
-    for name, module in jit.UNITS:
-        function = getattr(importlib.import_module(f"pyvirt_edu.machine.{module}"), name)
+    for name, _ in jit.UNITS:
+        function = getattr(importlib.import_module(jit.unit_module(name)), name)
         found += floats(njit(jit.SIGNATURE, error_model="numpy")(jit._unsigned(function)))
     for module in MODULES.keys() - FLOATING:
-        for value in vars(importlib.import_module(f"pyvirt_edu.machine.{module}")).values():
+        for value in vars(importlib.import_module(module)).values():
             if isinstance(value, Dispatcher):
                 found += floats(value)
     assert not found, "\n".join(sorted(set(found)))

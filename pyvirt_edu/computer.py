@@ -1,0 +1,45 @@
+"""`Machine` as readers know it: the processor and RAM of machine/ in the PC of devices/."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .machine import machine as bare
+from .machine.arrays import parse_size
+from .machine.costs import CostModel
+from .machine.errors import ConfigurationError
+
+SMALLEST_PC = 1 << 20
+
+
+class Machine(bare.Machine):
+    """An x86 computer: a 32-bit processor of the P6 family, RAM, and the devices of a PC.
+
+    >>> m = Machine(ram="1MiB", devices=())                       # without the devices
+    >>> m.load(b"\\xb8\\x2a\\x00\\x00\\x00\\xf4", at=0x10000)    # mov eax, 42; hlt
+    >>> m.enter_protected_mode(eip=0x10000, esp=0x90000)
+    >>> m.run().reason, m.cpu.eax
+    ('halt', 42)
+    """
+
+    def __init__(
+        self,
+        ram: str | int = "64MiB",
+        *,
+        cpus: int = 1,
+        devices: tuple[Any, ...] | None = None,
+        costs: CostModel | None = None,
+        history: bool = True,
+    ) -> None:
+        pc = devices is None
+        size = parse_size(ram)
+        if pc and size < SMALLEST_PC:
+            raise ConfigurationError(
+                f"ram={ram!r}: a PC has at least 1 MiB; ask for more, or for devices=() without its chips"
+            )
+        super().__init__(size, cpus=cpus, devices=devices or (), costs=costs, history=history, firmware=pc)
+        if pc:
+            from .devices.platform import PC
+
+            self._platform = PC(self)
+            self.reset()

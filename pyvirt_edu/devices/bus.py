@@ -1,0 +1,115 @@
+"""The unit through which the core reaches the devices: ports, events, interrupt acknowledge.
+
+It knows which chip answers which claim, and splits wide accesses to byte-wide chips.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..machine.handles import devices, ports
+from ..machine.jit import core, unit
+from ..machine.layout import DEVICE_CLAIM, NEVER
+from .clock import due_source, now, set_event
+from .layout import (
+    CLAIM_PIC,
+    CLAIM_PIT,
+    CLAIM_SPEAKER,
+    EVENT_PIT,
+    EVENT_SOURCES,
+    EVENTS,
+    OP_ACKNOWLEDGE,
+    OP_EVENT,
+    OP_READ,
+    OP_RESET,
+    OP_SET_LINE,
+    OP_WRITE,
+)
+from .pic import acknowledge, pic_read, pic_reset, pic_write, set_line
+from .pit import pit_event, pit_read, pit_reset, pit_write
+from .speaker import speaker_read, speaker_write
+
+
+@core
+def read_byte(m, claim, port):
+    """One byte from the chip that has the port."""
+    if claim == CLAIM_PIC:
+        return pic_read(m, port)
+    if claim == CLAIM_PIT:
+        return pit_read(m, port)
+    if claim == CLAIM_SPEAKER:
+        return speaker_read(m)
+    return 0xFF
+
+
+@core
+def write_byte(m, claim, port, value):
+    if claim == CLAIM_PIC:
+        pic_write(m, port, value)
+    elif claim == CLAIM_PIT:
+        pit_write(m, port, value)
+    elif claim == CLAIM_SPEAKER:
+        speaker_write(m, value)
+
+
+@core
+def read_port(m, port, size):
+    """1, 2 or 4 ports; bytes nobody claims read as ones."""
+    claims = ports(m)
+    value = 0
+    for i in range(size):
+        place = (port + i) & 0xFFFF
+        byte = 0xFF
+        if claims[place] >= DEVICE_CLAIM:
+            byte = read_byte(m, np.uint64(claims[place]), place)
+        value |= (byte & 0xFF) << 8 * i
+    return value
+
+
+@core
+def write_port(m, port, size, value):
+    claims = ports(m)
+    for i in range(size):
+        place = (port + i) & 0xFFFF
+        if claims[place] >= DEVICE_CLAIM:
+            write_byte(m, np.uint64(claims[place]), place, value >> 8 * i & 0xFF)
+
+
+@core
+def run_events(m):
+    """Everything that is due, in the order of its time."""
+    source = due_source(m, now(m))
+    while source != EVENT_SOURCES:
+        time = devices(m)[EVENTS + source]
+        set_event(m, source, NEVER)
+        if source == EVENT_PIT:
+            pit_event(m, time)
+        source = due_source(m, now(m))
+
+
+@core
+def reset(m):
+    """Power on."""
+    for i in range(EVENT_SOURCES):
+        devices(m)[EVENTS + i] = NEVER
+    pic_reset(m)
+    pit_reset(m)
+
+
+@unit
+def device_access(m, operation, a, b):
+    """One operation of layout.py."""
+    what = operation & 0xFF
+    if what == OP_READ:
+        return read_port(m, a & 0xFFFF, a >> 16)
+    if what == OP_WRITE:
+        write_port(m, a & 0xFFFF, a >> 16, b)
+    elif what == OP_EVENT:
+        run_events(m)
+    elif what == OP_ACKNOWLEDGE:
+        return acknowledge(m)
+    elif what == OP_RESET:
+        reset(m)
+    elif what == OP_SET_LINE:
+        set_line(m, a, b)
+    return 0

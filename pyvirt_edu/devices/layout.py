@@ -1,0 +1,81 @@
+"""Where the devices keep their state, who answers which claim, and who waits for Python.
+
+Device state is data, like the processor's: words for registers, bytes for buffers, both in
+arrays of the machine, so a snapshot is a copy. Each chip has a range of words; its file names
+them. Times are cycle counts of the processor's clock.
+"""
+
+from __future__ import annotations
+
+# --- words (machine.layout.DEVICE_WORDS of them) ------------------------------------------
+
+EVENTS = 0  # one a source of events: the cycle count at which it is due, or NEVER
+PIC = 16
+PIT = 64
+SPEAKER = 128
+UART = 136
+RTC = 192
+KEYBOARD = 224
+SYSTEM_PORTS = 288
+IDE = 320
+PCI = 448
+VGA = 576
+NIC = 640
+
+# --- bytes (machine.layout.DEVICE_BYTES of them) ------------------------------------------
+
+CMOS_BYTES = 0x0000  # 128
+VGA_BYTES = 0x0100  # register files and palette
+PCI_BYTES = 0x0800  # configuration space, 256 bytes a function
+KEYBOARD_BYTES = 0x1800  # scan codes that wait
+IDE_BYTES = 0x4000  # sector buffers, 8 KiB a channel
+NIC_BYTES = 0x8000  # PROM and packet memory, up to 48 KiB
+UART_OUT_BYTES = 0x20000  # sent, not yet taken by Python
+UART_IN_BYTES = 0x30000  # typed, not yet received
+UART_ROOM = 0x10000
+
+# --- claims: the byte of the port table (0 nobody, 1 Python) -------------------------------
+
+(
+    CLAIM_PIC,
+    CLAIM_PIT,
+    CLAIM_SPEAKER,
+    CLAIM_UART,
+    CLAIM_RTC,
+    CLAIM_KEYBOARD,
+    CLAIM_SYSTEM_PORTS,
+    CLAIM_IDE,
+    CLAIM_PCI,
+    CLAIM_VGA,
+    CLAIM_NIC,
+) = range(2, 13)
+
+# --- sources of events, in the order in which simultaneous ones happen ---------------------
+
+EVENT_PIT, EVENT_RTC, EVENT_UART, EVENT_KEYBOARD, EVENT_IDE, EVENT_NIC = range(6)
+EVENT_SOURCES = 6
+
+# --- who waits for Python (bits of the processor's SERVICE word) ----------------------------
+
+SERVICE_CONSOLE, SERVICE_EXIT, SERVICE_RESET, SERVICE_IDE, SERVICE_NIC = 1, 2, 4, 8, 16
+
+# --- operations of the unit (bus.py) --------------------------------------------------------
+
+# A read or write has the claim in bits 8 and up, a = port | size << 16, b = value.
+# Host operations enter from Python, each with its operands in a and b.
+(
+    OP_READ,
+    OP_WRITE,
+    OP_EVENT,
+    OP_ACKNOWLEDGE,
+    OP_RESET,
+    OP_SET_LINE,  # a = interrupt request line, b = level
+    OP_UART_INPUT,  # a = number of bytes that Python has put behind the ones that wait
+    OP_KEYBOARD_INPUT,  # a = scan code of set 2
+    OP_IDE_DONE,  # a = channel, b = what Python says of the request
+    OP_NIC_INPUT,  # a = length of the frame that Python has put into the receive area
+) = range(10)
+
+# Interrupt request lines of a PC
+IRQ_TIMER, IRQ_KEYBOARD, IRQ_SERIAL, IRQ_RTC, IRQ_NIC, IRQ_MOUSE, IRQ_X87 = 0, 1, 4, 8, 11, 12, 13
+IRQ_IDE, IRQ_IDE2 = 14, 15
