@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from .machine import machine as bare
@@ -9,6 +10,7 @@ from .machine.arrays import parse_size
 from .machine.costs import CostModel
 from .machine.errors import ConfigurationError
 
+Image = str | Path | bytes
 SMALLEST_PC = 1 << 20
 
 
@@ -43,3 +45,21 @@ class Machine(bare.Machine):
 
             self._platform = PC(self)
             self.reset()
+
+    def boot(
+        self,
+        image: Image,
+        append: str = "",
+        initrd: Image | list[tuple[bytes, str]] | None = None,
+        *,
+        format: str | None = None,
+    ) -> str:
+        """Reset, load a kernel or disk image, and stand at its first instruction.
+
+        ``append`` is the command line, ``initrd`` a file or bytes (for multiboot: the modules, as
+        pairs of contents and text). Returns the format: one of guests.boot.FORMATS.
+        """
+        from .guests.boot import boot
+
+        self.reset()
+        return boot(self, image, append, initrd, format)

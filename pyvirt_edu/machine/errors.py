@@ -29,3 +29,7 @@ class RewindError(MachineError):
 
 class SnapshotError(MachineError):
     """A snapshot that is corrupt, foreign, or of another machine."""
+
+
+class ImageError(MachineError, ValueError):
+    """A kernel, disk or firmware image that cannot be used as asked."""

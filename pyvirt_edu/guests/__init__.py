@@ -1,0 +1,1 @@
+"""What runs on the machine: image formats and boot protocols."""
