@@ -1,0 +1,165 @@
+"""Runs a case on our machine and compares what is left with what should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pyvirt_edu import Exit, Machine
+from pyvirt_edu.machine import layout as at
+from pyvirt_edu.machine.hostaccess_ops import HOST_FLUSH_TLB, HOST_UPDATE_SEGMENTS
+from pyvirt_edu.machine.registers import lazy_pair
+
+from . import world as w
+from .cases import Case
+
+IMAGE = np.frombuffer(w.IMAGE, np.uint8)
+WIDE_IMAGE = IMAGE.view(np.uint64)
+
+#: The words of the processor's row that a program can see, EFLAGS apart.
+VISIBLE: dict[int, str] = {i: name for i, name in enumerate("EAX ECX EDX EBX ESP EBP ESI EDI".split())}
+VISIBLE |= {at.RIP: "EIP", at.CPL: "CPL", at.HALTED: "halted"}
+for _field, _name in (
+    (at.SELECTOR, ""),
+    (at.BASE, " base"),
+    (at.LIMIT, " limit"),
+    (at.ATTRIBUTES, " attributes"),
+):
+    VISIBLE |= {_field + i: n + _name for i, n in enumerate("ES CS SS DS FS GS LDTR TR".split())}
+VISIBLE |= {at.GDTR_BASE: "GDTR base", at.GDTR_LIMIT: "GDTR limit"}
+VISIBLE |= {at.IDTR_BASE: "IDTR base", at.IDTR_LIMIT: "IDTR limit"}
+VISIBLE |= {at.CR0: "CR0", at.CR2: "CR2", at.CR3: "CR3", at.CR4: "CR4"}
+VISIBLE |= {at.DR + i: f"DR{i}" for i in (0, 1, 2, 3, 6, 7)}
+VISIBLE |= {at.SYSENTER_CS: "SYSENTER_CS", at.SYSENTER_ESP: "SYSENTER_ESP", at.SYSENTER_EIP: "SYSENTER_EIP"}
+PLACES = np.array(list(VISIBLE), np.intp)
+WORD32 = 0xFFFF_FFFF
+
+
+@dataclass
+class Expected:
+    """How things should be afterwards, where they differ from before."""
+
+    words: dict[int, int] = field(default_factory=dict)  #: words of the row
+    eflags: int | None = None
+    undefined: int = 0  #: EFLAGS bits that are not compared
+    memory: list[tuple[int, bytes]] = field(default_factory=list)
+    ram: np.ndarray | None = None  #: all memory, from an oracle that has it
+    free: frozenset[int] = frozenset()  #: words that are not compared
+    vector: int | None = None
+    error: int = 0
+    cr2: range | None = None
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.machine = m = Machine(ram=w.RAM, devices=(), history=False)
+        for vector in range(32):
+            m.break_on(vector)
+        m.cpu.eip = 0
+        self.templates = {mode.name: self.template(mode) for mode in w.MODES}
+        self.ram = m._a.ram
+        self.wide = self.ram.view(np.uint64)
+
+    def template(self, mode: w.Mode) -> np.ndarray:
+        """The processor's row at the start of a case, as the manual's figures would have it."""
+        m = self.machine
+        c = m._c
+        for segment in range(6):
+            c[at.SELECTOR + segment] = mode.selectors[segment]
+            c[at.BASE + segment] = mode.base(segment)
+            c[at.LIMIT + segment] = mode.limit(segment)
+            c[at.ATTRIBUTES + segment] = mode.attributes(segment)
+        c[at.CPL] = mode.cpl
+        c[at.CR0] = 0x10 | (1 if mode.pages else 0)
+        c[at.CR3] = w.DIRECTORY
+        c[at.EFLAGS] = 2 | (at.VM if mode.v86 else 0)
+        if mode.pages:
+            c[at.GDTR_BASE], c[at.GDTR_LIMIT] = w.GDT, w.GDT_LIMIT
+            c[at.IDTR_BASE] = w.IDT32 if mode.bits == 32 or mode.v86 else w.IDT16
+            c[at.IDTR_LIMIT] = 8 * w.VECTORS - 1
+            tss = w.NAMES[w.TSS_BUSY]
+            c[at.SELECTOR + at.TR], c[at.BASE + at.TR] = w.TSS_BUSY, tss.base
+            c[at.LIMIT + at.TR], c[at.ATTRIBUTES + at.TR] = tss.limit, tss.kind
+        else:
+            c[at.IDTR_BASE], c[at.IDTR_LIMIT] = 0, 0x3FF
+        m._host(m._handle, HOST_UPDATE_SEGMENTS, 0, 0)
+        return m._row.copy()
+
+    def load(self, case: Case) -> None:
+        """Put the machine into the state at the start of a case."""
+        m, c = self.machine, self.machine._c
+        generation = c[at.GENERATION]
+        m._row[:] = self.templates[case.form.mode.name]
+        c[at.GENERATION] = generation
+        self.ram[:] = IMAGE
+        for address, data in case.memory:
+            self.ram[address : address + len(data)] = np.frombuffer(data, np.uint8)
+        for page, flags in case.pages.items():
+            place = w.TABLE + 4 * (page >> 12)
+            self.ram[place : place + 4] = np.frombuffer((page | flags).to_bytes(4, "little"), np.uint8)
+        code = case.code()
+        m._put(case.where, code)
+        for number, value in enumerate(case.registers):
+            c[number] = value
+        c[at.RIP] = case.where - case.form.mode.base(w.CS)
+        c[at.EFLAGS] = c[at.EFLAGS] & at.VM | case.eflags & ~at.ARITHMETIC | 2
+        c[at.CC_RESULT], c[at.CC_CARRIES] = lazy_pair(case.eflags)
+        for place, value in case.words.items():
+            c[place] = value
+        c[at.ATTENTION] = 1
+        m._host(m._handle, HOST_UPDATE_SEGMENTS, 0, 0)
+        m._host(m._handle, HOST_FLUSH_TLB, 0, 0)
+
+    def check(self, case: Case, expected: Expected) -> list[str]:
+        """What is wrong, as text."""
+        m, c = self.machine, self.machine._c
+        self.load(case)
+        before = m._row[PLACES]
+        memory = self.wide.copy()
+        eflags = m.cpu.eflags
+        exit = m.step()
+        if expected.vector == 1 and exit.reason != "exception":
+            exit = m.step()  # traps come at the boundary behind the instruction
+        wrong = compare_exit(exit, expected, c)
+        words = dict(zip(VISIBLE, before.tolist()))
+        words |= expected.words
+        after = m._row[PLACES].tolist()
+        for (place, value), now in zip(words.items(), after):
+            if now != value and place not in expected.free and not (place == at.CR2 and expected.cr2):
+                wrong.append(f"{VISIBLE[place]} {now:#x}, not {value:#x}")
+        flags = eflags if expected.eflags is None else expected.eflags
+        if (m.cpu.eflags ^ flags) & ~expected.undefined:
+            wrong.append(f"EFLAGS {m.cpu.eflags:#x}, not {flags:#x}")
+        wrong += self.compare_memory(memory, expected)
+        return wrong
+
+    def compare_memory(self, before: np.ndarray, expected: Expected) -> list[str]:
+        want = before if expected.ram is None else expected.ram.view(np.uint64)
+        if expected.memory:
+            want = want.copy()
+            bytes_ = want.view(np.uint8)
+            for address, data in expected.memory:
+                bytes_[address : address + len(data)] = np.frombuffer(data, np.uint8)
+        if np.array_equal(self.wide, want):
+            return []
+        places = np.flatnonzero(self.ram != want.view(np.uint8))[:4].tolist()
+        return [f"[{p:#x}] {self.ram[p]:#x}, not {want.view(np.uint8)[p]:#x}" for p in places]
+
+
+def compare_exit(exit: Exit, expected: Expected, c: memoryview) -> list[str]:
+    if expected.vector is None:
+        return [] if exit.reason == "limit" else [f"{exit.reason} {exit.vector}, not the next instruction"]
+    if exit.vector != expected.vector:
+        return [f"{exit.reason} {exit.vector}, not exception {expected.vector}"]
+    wrong = []
+    if (exit.error_code or 0) != expected.error:
+        wrong.append(f"error code {exit.error_code}, not {expected.error:#x}")
+    if expected.cr2 and c[at.CR2] not in expected.cr2:
+        wrong.append(f"CR2 {c[at.CR2]:#x}, not {expected.cr2}")
+    return wrong
+
+
+def lines(problems: Iterable[tuple[Case, list[str]]]) -> list[str]:
+    return [f"{case}: " + ", ".join(texts) for case, texts in problems]

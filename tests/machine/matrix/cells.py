@@ -1,0 +1,161 @@
+"""The cells of the matrix, what is excluded from it, and the running and counting of cases.
+
+A cell is (row, operand size, mode, outcome). It is filled by cases that were run on our
+machine and compared with an oracle that is not our core; a cell without a case is a failure.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
+
+from pyvirt_edu.machine import layout as at
+
+from .bench import Bench, Expected
+from .cases import Case, workable
+from .faults import RULES, Rule
+from .forms import Form, forms
+from .models import model_of
+from .unicorn_oracle import Judge
+
+UNICORN, MODEL, MANUAL = "Unicorn", "model", "manual"
+LETTERS = {UNICORN: "U", MODEL: "P", MANUAL: "M"}
+COMPLETES = "completes"
+CASES = 2  #: of every completion
+
+
+class Cell(NamedTuple):
+    form: Form
+    outcome: str
+    rule: Rule | None  #: None: the instruction completes
+    variant: str
+
+    def __str__(self) -> str:
+        return f"{self.form}: {self.outcome}"
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Cells that the matrix leaves to somebody else."""
+
+    operations: str  #: regular expressions, to match in full
+    outcomes: str
+    modes: str
+    reason: str
+
+    def matches(self, cell: Cell) -> bool:
+        name = "x87" if cell.form.x87 else cell.form.operation
+        return bool(
+            re.fullmatch(self.operations, name)
+            and re.fullmatch(self.outcomes, cell.outcome)
+            and re.fullmatch(self.modes, cell.form.mode.name)
+        )
+
+
+EXCLUSIONS = (
+    Exclusion(
+        "x87",
+        "(completes|#SS|#GP (limit|null|read|execute|expand)|#PF (absent|user|write|split)|#AC).*",
+        ".*",
+        "x87: tests/machine/test_x87*.py",
+    ),
+)
+MOST_EXCLUSIONS, MOST_EXCLUDED = 4, 0.05  #: how many, and their share of all cells
+
+
+def cells_of(form: Form) -> Iterator[Cell]:
+    """Every outcome that the properties of a form allow."""
+    if not form.forbidden:
+        for place in form.places:
+            yield Cell(form, f"{COMPLETES} {place}", None, place)
+    for rule in RULES:
+        for outcome, variant in rule.outcomes(form):
+            yield Cell(form, outcome, rule, variant)
+
+
+@cache
+def all_cells() -> dict[str, list[Cell]]:
+    """The cells by operation."""
+    groups: dict[str, list[Cell]] = {}
+    for form in forms():
+        groups.setdefault(form.operation, []).extend(cells_of(form))
+    return groups
+
+
+def exclusion(cell: Cell) -> Exclusion | None:
+    return next((e for e in EXCLUSIONS if e.matches(cell)), None)
+
+
+@dataclass
+class Result:
+    """What became of some cells."""
+
+    run: dict[Cell, Counter[str]] = field(default_factory=dict)  #: cases by oracle
+    wrong: list[str] = field(default_factory=list)
+    excluded: int = 0
+
+    def empty(self) -> list[Cell]:
+        return [cell for cell, counts in self.run.items() if not counts.total()]
+
+    def failures(self) -> list[str]:
+        """What a test should complain about."""
+        return [f"no case was run for {cell}" for cell in self.empty()] + self.wrong
+
+    def totals(self) -> Counter[str]:
+        return sum(self.run.values(), Counter())
+
+
+class Runner:
+    def __init__(self) -> None:
+        self.bench = Bench()
+        self.unicorn = Judge()
+
+    def run(self, cells: list[Cell]) -> Result:
+        result = Result()
+        for cell in cells:
+            if exclusion(cell):
+                result.excluded += 1
+            else:
+                result.run[cell] = self.run_cell(cell, result.wrong)
+        return result
+
+    def run_cell(self, cell: Cell, wrong: list[str]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for case, oracle, expected in self.cases(cell, wrong):
+            counts[oracle] += 1
+            problems = self.bench.check(case, expected)
+            if problems:
+                wrong.append(f"{cell.outcome}, {oracle}: {case}: " + "; ".join(problems))
+        return counts
+
+    def cases(self, cell: Cell, wrong: list[str]) -> Iterator[tuple[Case, str, Expected]]:
+        seed = f"{cell.form.row.number} {cell.form.size} {cell.form.mode} {cell.outcome}"
+        rng = random.Random(seed)
+        if cell.rule is not None:
+            for case in cell.rule.build(cell.form, cell.variant, rng):
+                yield case, MANUAL, faulted(case)
+            return
+        for _ in range(CASES):
+            case = workable(cell.form, cell.variant, rng)
+            model = model_of(cell.form)
+            if model is not None:
+                yield case, MODEL, model(case)
+                continue
+            expected, problem = self.unicorn.judge(case)
+            if expected is None:
+                wrong.append(f"{cell.outcome}: {case}: {problem}")
+            else:
+                yield case, UNICORN, expected
+
+
+def faulted(case: Case) -> Expected:
+    """Nothing has changed but what the fault itself reports."""
+    expected = Expected(vector=case.vector, error=case.error, cr2=case.cr2)
+    if case.dr6 is not None:
+        expected.words[at.DR + 6] = case.dr6
+    return expected

@@ -1,0 +1,626 @@
+"""Every way an instruction can end other than by completing, and how to bring it about.
+
+A rule says for which forms the manual allows an outcome, and changes a case that completes
+into one that must end so. What a fault must look like is the manual's word alone: vector,
+error code, CR2; and that nothing else has changed (volume 3A, 6.5: faults).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pyvirt_edu.machine import layout as at
+
+from . import world as w
+from .cases import (
+    EAX, EBP, ECX, EDX, ESP, Case, condition_flags, far_pointer, set_port, workable,
+)  # fmt: skip
+from .forms import LOADS_POINTER, Access, Form, segment_of
+
+DE, DB, BP, OF, BR, UD, NM, TS, NP, SS, GP, PF, AC = 0, 1, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 17
+PRESENT, WRITABLE, USER = 1, 2, 4  #: page-table entries, and bits 0 to 2 of a #PF error code
+PAGED = 0x8000_0000
+WORD32 = 0xFFFF_FFFF
+
+Build = Callable[[Form, str, random.Random], Iterator[Case]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of outcome: for which forms, in which variants, and the cases."""
+
+    name: str
+    variants: Callable[[Form], tuple[str, ...]]
+    build: Build
+    doc: str
+
+    def outcomes(self, form: Form) -> Iterator[tuple[str, str]]:
+        """Names of the outcomes of a form by this rule, and the variants they stand for."""
+        for variant in self.variants(form):
+            yield f"{self.name} {variant}".rstrip(), variant
+
+
+RULES: list[Rule] = []
+
+
+def rule(name: str, applies: Callable[[Form], object]) -> Callable[[Build], Build]:
+    """Register a rule; `applies` gives variants, or whether there is the one."""
+
+    def variants(form: Form) -> tuple[str, ...]:
+        found = applies(form)
+        if isinstance(found, tuple):
+            return found
+        return ("",) if found else ()
+
+    def register(build: Build) -> Build:
+        RULES.append(Rule(name, variants, build, build.__doc__ or ""))
+        return build
+
+    return register
+
+
+def fault(case: Case, vector: int, error: int = 0, note: str = "") -> Case:
+    case.vector, case.error = vector, error
+    case.note = case.note or note
+    return case
+
+
+def base(form: Form, rng: random.Random, place: str = "") -> Case:
+    return workable(form, place or form.places[0], rng)
+
+
+# --- any instruction at all -----------------------------------------------------------------
+
+
+def always(form: Form) -> bool:
+    return True
+
+
+@rule("#GP fetch limit", always)
+def _fetch_limit(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The last byte lies beyond the limit of CS: #GP(0)."""
+    case = base(form, rng)
+    case.words[at.LIMIT + w.CS] = case.offset(w.CS, case.where) + len(case.code()) - 2
+    yield fault(case, GP)
+
+
+@rule("#GP length", always)
+def _length(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """More than 15 bytes: #GP(0)."""
+    case = base(form, rng)
+    case.prefixes = b"\x3e" * (16 - len(case.code()))
+    yield fault(case, GP)
+
+
+@rule("#PF fetch", lambda form: form.mode.pages)
+def _fetch_page(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The last byte lies in a page that is absent: #PF, CR2 is the first byte of that page."""
+    case = base(form, rng)
+    case.where = w.NEXT_CODE_PAGE - len(case.code()) + 1
+    case.cr2 = range(w.NEXT_CODE_PAGE, w.NEXT_CODE_PAGE + 1)
+    yield fault(absent(case, w.NEXT_CODE_PAGE), PF, user(form))
+    if form.mode.cpl == 3:
+        case = base(form, rng)
+        case.where = w.NEXT_CODE_PAGE
+        case.cr2 = range(w.NEXT_CODE_PAGE, w.NEXT_CODE_PAGE + 1)
+        yield fault(protect(case, w.NEXT_CODE_PAGE, PRESENT | WRITABLE), PF, PRESENT | USER)
+
+
+@rule("#DB breakpoint", always)
+def _breakpoint(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """DR0 names the instruction: #DB before it, DR6.B0 set."""
+    case = base(form, rng)
+    case.words |= {at.DR: case.where, at.DR + 7: 0x401}
+    case.dr6 = 0xFFFF_0FF1
+    yield fault(case, DB)
+
+
+@rule("#UD LOCK", lambda form: not form.lockable or form.register_form)
+def _lock(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """LOCK with an instruction that does not take it, or without a memory destination: #UD."""
+    for place in form.places:
+        if not form.lockable or place == "register":
+            case = base(form, rng, place)
+            case.prefixes = b"\xf0"
+            yield fault(case, UD)
+
+
+@rule("#UD register", lambda form: form.memory_only)
+def _register_form(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The operand must be memory: #UD."""
+    case = base(form, rng)
+    case.place = "register"
+    yield fault(case, UD)
+
+
+@rule("forbidden", lambda form: (form.forbidden,) if form.forbidden else ())
+def _forbidden(form: Form, variant: str, rng: random.Random) -> Iterator[Case]:
+    """The instruction does not exist in this mode, or is privileged."""
+    for place in form.places:
+        yield fault(base(form, rng, place), UD if variant.startswith("#UD") else GP)
+
+
+# --- memory operands -------------------------------------------------------------------------
+
+
+def executes(form: Form) -> bool:
+    return not form.forbidden
+
+
+def names(form: Form, keep: Callable[[Access], object] = lambda a: True) -> tuple[str, ...]:
+    """The accesses of a form that a rule is about."""
+    if not executes(form):
+        return ()
+    return tuple(a.what for a in form.accesses if keep(a))
+
+
+def access_case(form: Form, what: str, rng: random.Random) -> tuple[Case, Access]:
+    access = next(a for a in form.accesses if a.what == what)
+    place = "memory" if what == "operand" and form.memory_form else form.places[0]
+    return workable(form, place, rng), access
+
+
+def user(form: Form) -> int:
+    return USER if form.mode.cpl == 3 else 0
+
+
+def protect(case: Case, page: int, flags: int) -> Case:
+    """Turn paging on, with these flags for one page."""
+    case.words[at.CR0] = case.words.get(at.CR0, 0x11) | PAGED
+    case.pages[page] = flags | 0x60
+    return case
+
+
+def absent(case: Case, page: int) -> Case:
+    return protect(case, page, WRITABLE | USER)
+
+
+def segment_vector(segment: int) -> int:
+    return SS if segment == w.SS else GP
+
+
+def _limit(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """The last byte of the access lies beyond the limit: #SS(0) in SS, else #GP(0)."""
+    case, access = access_case(form, what, rng)
+    begin = case.begins(access)
+    limit = case.offset(access.segment, begin) + access.size - 2
+    case.words[at.LIMIT + access.segment] = limit
+    yield fault(case, segment_vector(access.segment), note="limit lowered")
+    if form.mode.bits == 16 and access.size > 1:
+        case, access = access_case(form, what, rng)
+        top = form.mode.base(access.segment) + 0xFFFF
+        if what == "push":
+            case.registers[ESP] = case.registers[ESP] & 0xFFFF_0000 | (access.size - 1)
+        else:
+            case.move(access, top)
+        yield fault(case, segment_vector(access.segment), note="past FFFF")
+
+
+rule("#GP limit", lambda form: names(form, lambda a: a.segment != w.SS))(_limit)
+rule("#SS limit", lambda form: names(form, lambda a: a.segment == w.SS))(_limit)
+
+
+@rule("#SS limit", lambda form: names(form, lambda a: a.overridable))
+def _stack_override(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """The same in SS, by a prefix: #SS(0)."""
+    case, access = access_case(form, what, rng)
+    case.prefixes = b"\x36"
+    offset = case.offset(w.DS, case.begins(access))
+    case.words[at.LIMIT + w.SS] = offset + access.size - 2
+    if case.offset(w.SS, w.STACK) + 8 < offset:
+        case.note = "the stack itself is within its limit"
+    yield fault(case, SS)
+
+
+@rule("#GP null", lambda form: names(form, lambda a: a.segment != w.SS) if form.mode.protected else ())
+def _null(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """The segment register holds a null selector: #GP(0)."""
+    case, access = access_case(form, what, rng)
+    for part in (at.SELECTOR, at.BASE, at.LIMIT, at.ATTRIBUTES):
+        case.words[part + access.segment] = 0
+    if form.mode.bits == 16:
+        case.linear, case.note = w.OPERAND - w.DATA_PAGE, "null"
+    yield fault(case, GP)
+
+
+@rule(
+    "#GP read-only",
+    lambda form: names(form, lambda a: a.writes and a.segment != w.SS) if form.mode.protected else (),
+)
+def _read_only(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """A write to a segment that may only be read, or to code: #GP(0)."""
+    for kind in (0x91, 0x9B):
+        case, access = access_case(form, what, rng)
+        kinds = kind | form.mode.attributes(access.segment) & 0x4060
+        case.words[at.ATTRIBUTES + access.segment] = kinds
+        yield fault(case, GP, note=f"segment of type {kind:#x}")
+
+
+@rule(
+    "#GP execute-only",
+    lambda form: names(form, lambda a: a.reads and a.overridable) if form.mode.protected else (),
+)
+def _execute_only(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """A read from a code segment that may only be executed: #GP(0)."""
+    case, _ = access_case(form, what, rng)
+    case.prefixes = b"\x2e"
+    case.words[at.ATTRIBUTES + w.CS] = form.mode.attributes(w.CS) & ~2
+    yield fault(case, GP)
+
+
+@rule(
+    "#GP expand-down",
+    lambda form: names(form, lambda a: a.segment != w.SS) if form.mode.protected else (),
+)
+def _expand_down(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """An expand-down segment, and the access begins at its limit: #GP(0)."""
+    case, access = access_case(form, what, rng)
+    segment = access.segment
+    case.words[at.ATTRIBUTES + segment] = form.mode.attributes(segment) | 4
+    case.words[at.LIMIT + segment] = case.offset(segment, case.begins(access))
+    yield fault(case, GP)
+
+
+def pages_of(begin: int, access: Access) -> range:
+    """Addresses that CR2 can hold if the page of an access is to blame."""
+    if access.what == "push":
+        return range(begin + access.size - access.total, begin + access.size)
+    return range(begin, begin + access.total)
+
+
+def error_of(form: Form, access: Access) -> int:
+    return user(form) | (WRITABLE if access.writes else 0)
+
+
+@rule("#PF absent", lambda form: names(form) if form.mode.pages else ())
+def _absent(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """The page is absent: #PF, bit 0 of the error code clear, CR2 the address."""
+    case, access = access_case(form, what, rng)
+    begin = case.begins(access)
+    case.cr2 = pages_of(begin, access)
+    yield fault(absent(case, begin & ~0xFFF), PF, error_of(form, access))
+
+
+@rule("#PF user", lambda form: names(form) if form.mode.cpl == 3 else ())
+def _supervisor(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """The page belongs to the supervisor: #PF with bits 0 and 2 of the error code."""
+    case, access = access_case(form, what, rng)
+    begin = case.begins(access)
+    case.cr2 = pages_of(begin, access)
+    yield fault(protect(case, begin & ~0xFFF, PRESENT | WRITABLE), PF, PRESENT | error_of(form, access))
+
+
+@rule("#PF write", lambda form: names(form, lambda a: a.writes) if form.mode.pages else ())
+def _write_protected(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """The page may not be written (below ring 3: with CR0.WP): #PF with bits 0 and 1."""
+    case, access = access_case(form, what, rng)
+    begin = case.begins(access)
+    case.cr2 = pages_of(begin, access)
+    case.words[at.CR0] = 0x1_0011
+    yield fault(protect(case, begin & ~0xFFF, PRESENT | USER), PF, PRESENT | error_of(form, access))
+
+
+@rule("#PF split", lambda form: names(form, lambda a: a.size > 1) if form.mode.pages else ())
+def _split(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """The access runs into a page that is absent: CR2 is that page, nothing was written before it."""
+    case, access = access_case(form, what, rng)
+    page = (case.begins(access) & ~0xFFF) + 0x1000
+    begin = page - 1 if what != "push" else page + 1 - access.size
+    case.move(access, begin)
+    case.cr2 = range(page, page + 1)
+    yield fault(absent(case, page), PF, error_of(form, access))
+
+
+@rule("#AC", lambda form: names(form, lambda a: a.size > 1) if form.mode.cpl == 3 else ())
+def _misaligned(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """At CPL 3 with CR0.AM and EFLAGS.AC, at an odd address: #AC(0)."""
+    case, access = access_case(form, what, rng)
+    case.move(access, case.begins(access) + 1)
+    case.words[at.CR0] = 0x4_0011
+    case.eflags |= at.AC
+    yield fault(case, AC)
+
+
+# --- permissions ----------------------------------------------------------------------------
+
+
+@rule("#GP IOPL", lambda form: form.iopl)
+def _iopl(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """CPL above IOPL: #GP(0)."""
+    for level in (0, 2):
+        case = base(form, rng)
+        case.eflags = case.eflags & ~0x3000 | level << 12
+        yield fault(case, GP, note=f"IOPL {level}")
+
+
+@rule("#GP I/O map", lambda form: form.asks_io_map)
+def _io_map(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The I/O permission map closes the port, or does not reach to it: #GP(0)."""
+    for port in (w.CLOSED_PORT, 0xF8, 0x1000):
+        if port > 0xFF and "Ib" in form.row.operands:
+            continue
+        case = base(form, rng)
+        if not form.mode.v86:
+            case.eflags &= ~0x3000
+        set_port(case, port)
+        yield fault(case, GP, note=f"port {port:#x}")
+
+
+# --- single instructions ----------------------------------------------------------------------
+
+
+def one(*operations: str) -> Callable[[Form], bool]:
+    return lambda form: form.operation in operations and executes(form)
+
+
+@rule("#DE", one("DIV", "IDIV", "AAM"))
+def _divide(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """Division by zero, or a quotient that does not fit: #DE."""
+    if form.operation == "AAM":
+        case = base(form, rng)
+        case.immediate = b"\0"
+        yield fault(case, DE)
+        return
+    size = max(form.size, 8) // 8
+    for place in form.places:
+        for divisor, high in ((0, 0), (3, 3), (1, 0x40)):
+            case = base(form, rng, place)
+            case.set_operand(divisor.to_bytes(size, "little"))
+            case.set_register(*((4, high, 1) if size == 1 else (EDX, high, size)))
+            yield fault(case, DE, note=f"divisor {divisor}, high half {high:#x}")
+
+
+@rule("#BR", one("BOUND"))
+def _bound(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The index is below the lower or above the upper bound: #BR."""
+    for index in (-5, 7):
+        case = base(form, rng)
+        case.put(case.linear, -4, 6)
+        case.set_register(case.reg, index & WORD32, form.width)
+        yield fault(case, BR, note=f"index {index}, bounds -4 and 6")
+
+
+@rule("#NM", lambda form: executes(form) and (form.x87 or form.operation == "WAIT"))
+def _not_available(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """x87 with CR0.EM or TS, WAIT with MP and TS: #NM."""
+    for bits in (0xA,) if form.operation == "WAIT" else (4, 8):
+        for place in form.places:
+            case = base(form, rng, place)
+            case.words[at.CR0] = 0x10 | bits | int(form.mode.pages)
+            yield fault(case, NM, note=f"CR0 bits {bits:#x}")
+
+
+NUMBERS = {"Cd": (1, 5, 6, 7), "Dd": (4, 5), "Sw": (1, 6, 7)}  #: that do not exist, or not like this
+
+
+@rule("#UD register number", lambda form: executes(form) and set(form.row.operands) & set(NUMBERS))
+def _register_number(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """A register that does not exist, CS as a destination, DR4 with CR4.DE: #UD."""
+    for code in form.row.operands:
+        for number in NUMBERS.get(code, ()):
+            if code == "Sw" and form.row.operands[1] == "Sw" and number == 1:
+                continue
+            case = base(form, rng)
+            case.reg = number
+            case.words[at.CR4] = 8
+            yield fault(case, UD, note=f"register {number}")
+
+
+@rule("#DB general detect", one("MOVD"))
+def _general_detect(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """DR7.GD: #DB before any use of a debug register, DR6.BD set."""
+    case = base(form, rng)
+    case.words[at.DR + 7] = 0x2400
+    case.dr6 = 0xFFFF_2FF0
+    yield fault(case, DB)
+
+
+@rule(
+    "#GP reserved", lambda form: form.operation == "MOVC" and executes(form) and form.row.operands[0] == "Cd"
+)
+def _reserved(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """PG without PE, NW without CD, reserved bits of CR4: #GP(0)."""
+    for number, value in ((0, 0x8000_0010), (0, 0x2000_0011), (4, 0x8000_0000)):
+        case = base(form, rng)
+        case.reg = number
+        case.set_register(case.rm, value)
+        yield fault(case, GP, note=f"CR{number} = {value:#x}")
+
+
+@rule("#GP MSR", one("RDMSR", "WRMSR"))
+def _unknown_msr(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """A model-specific register that does not exist: #GP(0)."""
+    case = base(form, rng)
+    case.registers[ECX] = 0x1234_5678
+    yield fault(case, GP)
+
+
+@rule("#GP TSD", lambda form: form.operation == "RDTSC" and form.mode.cpl == 3)
+def _time_stamp(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """CR4.TSD reserves RDTSC for ring 0: #GP(0)."""
+    case = base(form, rng)
+    case.words[at.CR4] = 4
+    yield fault(case, GP)
+
+
+@rule("#GP null MSR", one("SYSENTER", "SYSEXIT"))
+def _no_fast_call(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """SYSENTER_CS is null: #GP(0)."""
+    case = base(form, rng)
+    case.words[at.SYSENTER_CS] = 0
+    yield fault(case, GP)
+
+
+# --- jumps and segments -----------------------------------------------------------------------
+
+
+@rule("#GP target", lambda form: form.jumps)
+def _target(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """A near transfer beyond the limit of CS: #GP(0)."""
+    for place in form.places:
+        case = base(form, rng, place)
+        if form.operation == "Jcc":
+            case.eflags = case.eflags & ~0x8D5 | condition_flags(form.row.opcode & 15, True)
+        elif form.operation == "JCXZ":
+            case.registers[ECX] = 0
+        elif form.operation in ("LOOP", "LOOPE", "LOOPNE"):
+            case.registers[ECX] = 0x20002
+            case.eflags = case.eflags & ~0x40 | (0x40 if form.operation == "LOOPE" else 0)
+        case.words[at.LIMIT + w.CS] = case.offset(w.CS, case.where) + len(case.code()) - 1
+        yield fault(case, GP)
+
+
+def give_selector(case: Case, selector: int) -> None:
+    """Let the instruction load this selector."""
+    form, name = case.form, case.form.operation
+    offset = case.offset(w.CS, w.TARGET)
+    if name in ("CALLF", "JMPF"):
+        far_pointer(case, offset.to_bytes(form.width, "little") + selector.to_bytes(2, "little"))
+    elif name in ("RETF", "IRET"):
+        case.put(w.STACK, offset, selector, 2)
+    elif name == "POP":
+        case.put(w.STACK, selector)
+    elif name in LOADS_POINTER:
+        case.set_operand(bytes(form.width) + selector.to_bytes(2, "little"))
+    else:
+        case.set_operand(selector.to_bytes(2, "little"))
+
+
+def targets(form: Form) -> tuple[int, ...]:
+    """Segment registers that a form can load."""
+    if form.operation in LOADS_POINTER:
+        return (LOADS_POINTER[form.operation],)
+    named = segment_of(form.row)
+    return (named,) if named is not None else (w.ES, w.SS, w.DS, w.FS, w.GS)
+
+
+def selector_cases(
+    form: Form, rng: random.Random, choose: Callable[[int], list[tuple[int, int, int]]]
+) -> Iterator[Case]:
+    """`choose` maps a segment register to (selector, vector, error code) triples."""
+    for segment in targets(form):
+        for selector, vector, error in choose(segment):
+            case = base(form, rng)
+            if form.row.operands[:1] == ("Sw",):
+                case.reg = segment
+            give_selector(case, selector)
+            yield fault(case, vector, error, note=f"selector {selector:#x} for segment {segment}")
+
+
+def loads_data(form: Form) -> bool:
+    return form.mode.protected and form.loads_segment
+
+
+@rule("#GP selector", loads_data)
+def _bad_selector(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """Beyond the table, a system descriptor, a privilege that is lacking: #GP(selector)."""
+    level = form.mode.cpl
+
+    def choose(segment: int) -> list[tuple[int, int, int]]:
+        bad = [w.BEYOND_GDT | level, w.TSS_FREE | level, w.LDT_HERE | level, 4 | level]
+        if level == 3:
+            bad.append(w.DATA_0 | 3)
+        if segment == w.SS:
+            bad.append(w.OTHER_SS | (level ^ 3))  # RPL is not CPL
+        return [(selector, GP, selector & ~3) for selector in bad]
+
+    yield from selector_cases(form, rng, choose)
+
+
+@rule("#GP null SS", lambda form: loads_data(form) and w.SS in targets(form))
+def _null_stack(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """A null selector for SS: #GP(0)."""
+    yield from selector_cases(form, rng, lambda s: [(0, GP, 0), (3, GP, 0)] if s == w.SS else [])
+
+
+@rule("#NP", lambda form: loads_data(form) and targets(form) != (w.SS,))
+def _not_present(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The descriptor says absent: #NP(selector)."""
+    choice = [(w.ABSENT_DATA | form.mode.cpl, NP, w.ABSENT_DATA)]
+    yield from selector_cases(form, rng, lambda s: choice if s != w.SS else [])
+
+
+@rule("#SS not present", lambda form: loads_data(form) and w.SS in targets(form))
+def _stack_not_present(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The same for SS: #SS(selector)."""
+    selector = w.ABSENT_DATA if form.mode.cpl else w.ABSENT_SS
+    choice = [(selector | form.mode.cpl, SS, selector)]
+    yield from selector_cases(form, rng, lambda s: choice if s == w.SS else [])
+
+
+def far(form: Form) -> bool:
+    return form.mode.protected and form.far
+
+
+def far_cases(form: Form, rng: random.Random, triples: list[tuple[int, int, int]]) -> Iterator[Case]:
+    for selector, vector, error in triples:
+        case = base(form, rng)
+        give_selector(case, selector)
+        yield fault(case, vector, error, note=f"selector {selector:#x} for CS")
+
+
+@rule("#GP code selector", far)
+def _bad_code(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """Null: #GP(0); beyond the table, data, another privilege: #GP(selector)."""
+    level = form.mode.cpl
+    bad = [w.BEYOND_GDT | level, w.OTHER | level, w.LDT_HERE | level]
+    bad.append((w.CODE32 | 3) if level == 3 else w.CODE32_3)
+    yield from far_cases(form, rng, [(0, GP, 0), *((s, GP, s & ~3) for s in bad)])
+
+
+@rule("#NP code", far)
+def _absent_code(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The code segment is absent: #NP(selector)."""
+    selector = w.ABSENT_CODE_3 if form.mode.cpl else w.ABSENT_CODE
+    yield from far_cases(form, rng, [(selector | form.mode.cpl, NP, selector)])
+
+
+@rule("#GP far target", lambda form: form.far)
+def _far_target(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The offset lies beyond the limit of the new code segment: #GP(0)."""
+    if form.mode.protected:
+        selector = w.SHORT_CODE_3 | 3 if form.mode.cpl else w.SHORT_CODE
+        yield from far_cases(form, rng, [(selector, GP, 0)])
+        return
+    case = base(form, rng)
+    case.words[at.LIMIT + w.CS] = case.offset(w.CS, w.TARGET) - 1
+    yield fault(case, GP)
+
+
+def switches_task(form: Form) -> bool:
+    """The transfers that can; the TSS of the world has DPL 0."""
+    return far(form) and (form.operation == "IRET" or (form.operation != "RETF" and form.mode.cpl == 0))
+
+
+@rule("#TS", switches_task)
+def _short_tss(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """A task switch to a TSS that is too short: #TS(selector). IRET: by a wrong back link."""
+    case = base(form, rng)
+    if form.operation == "IRET":
+        case.eflags |= at.NT
+        case.memory.append((w.TSS, w.TSS_FREE.to_bytes(2, "little")))
+        yield fault(case, TS, w.TSS_FREE, note="back link to a TSS that is not busy")
+    else:
+        give_selector(case, w.SHORT_TSS)
+        yield fault(case, TS, w.SHORT_TSS)
+
+
+@rule("#GP table selector", one("LLDT", "LTR"))
+def _bad_table(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """Not in the GDT, or of another type: #GP(selector)."""
+    bad = [w.BEYOND_GDT, w.OTHER, 4, w.TSS_BUSY]
+    for selector in bad:
+        case = base(form, rng)
+        give_selector(case, selector)
+        yield fault(case, GP, selector & ~3, note=f"selector {selector:#x}")
+
+
+@rule("#NP table", one("LLDT", "LTR"))
+def _absent_table(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """An absent LDT or TSS: #NP(selector)."""
+    selector = w.ABSENT_SYSTEM if form.operation == "LLDT" else w.ABSENT_TSS
+    case = base(form, rng)
+    give_selector(case, selector)
+    yield fault(case, NP, selector)
