@@ -103,14 +103,13 @@ def boot_multiboot(
         module_list += struct.pack("<4I", start, stop, where[2 + i], 0)
     flags = INFO_MEMORY | INFO_COMMAND_LINE | INFO_MODULES | INFO_MAP | INFO_LOADER
     head = struct.pack(
-        "<I2I4x4I16x2I8x8xI",
+        "<I2I4x3I16x2I12xI",
         flags,
         LOW_END >> 10,
         (machine.ram_size - HIGH_START) >> 10,
         where[0],
         len(placed),
         info + modules_at,
-        0,
         len(map_bytes),
         info + map_at,
         where[1],

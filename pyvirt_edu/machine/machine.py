@@ -119,6 +119,7 @@ __all__ = ["Exit", "Machine"]
 
 M32 = 0xFFFF_FFFF
 UNMAPPED = 0xFFFF_FFFF_FFFF_FFFF
+DEVICE_READ, DEVICE_WRITE = 0, 1  # operations of the devices' unit (devices/bus.py)
 SIGNATURE = 0x0652  # family 6, model 5, as CPUID says
 AIM_LONG, AIM_SHORT = 0.014, 0.006  # seconds that a slice of run() should take
 FIRST_SLICE, SHORTEST_SLICE, LONGEST_SLICE = 50_000, 2_000, 16_000_000
@@ -382,6 +383,13 @@ class Machine:
     def _tell_devices(self, operation: int, a: int = 0, b: int = 0) -> None:
         """Something enters through a device: an operation of devices/layout.py, logged."""
         self._core("device_access", (), operation, a, b)
+
+    def _core_value(self, unit: str, a: int, b: int, c: int) -> int:
+        """Call a unit for its value; logged like every input."""
+        self._log(CALL, (unit, (), a, b, c))
+        value = int(self._units[unit](self._handle, a, b, c))
+        self._c[ATTENTION] = 1
+        return value
 
     def _core_silently(self, unit: str, words: tuple[tuple[int, int], ...], a: int, b: int, c: int) -> int:
         """Let a unit act as the guest's instruction would; returns EVENT (0: it did)."""
@@ -812,6 +820,33 @@ class Machine:
             elif device.write is not None:
                 device.write(where, value, size)
         return None
+
+    # --- what software in ring 0 can do, for hypervisors in Python ----------------------
+
+    def port_in(self, port: int, size: int = 1) -> int:
+        """Read a port as IN would: the device sees it, the clock is charged its price.
+
+        Ports claimed in Python (`on_port`, `claim_port`) cannot be read this way.
+        """
+        self._port_access(port, size)
+        return self._core_value("device_access", DEVICE_READ, port | size << 16, 0) & (1 << 8 * size) - 1
+
+    def port_out(self, port: int, value: int, size: int = 1) -> None:
+        """Write a port as OUT would."""
+        self._port_access(port, size)
+        self._core_value("device_access", DEVICE_WRITE, port | size << 16, _within("value", value, 8 * size))
+
+    def _port_access(self, port: int, size: int) -> None:
+        port = _within("port", port, 16)
+        if size not in (1, 2, 4):
+            raise ValueError(f"size={size!r}: a port access has 1, 2 or 4 bytes")
+        if any(number in self._ports for number in range(port, port + size)):
+            raise MachineError(f"port {port:#x} is claimed in Python: ask the function that answers there")
+        self.charge(self.costs.port)
+
+    def charge(self, cycles: int) -> None:
+        """Let the clock run on, for work that was done in Python but would take a processor time."""
+        self._poke(((CYCLES, self._c[CYCLES] + _count("cycles", cycles)), (ATTENTION, 1)))
 
     # --- stopping ----------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from pyvirt_edu import Machine, assemble
+from pyvirt_edu.machine.errors import MachineError
 
 # The timer interrupts a guest that first waits with HLT, then spins.
 GUEST = """
@@ -134,3 +135,24 @@ def test_input_while_halted_is_replayed() -> None:
     m.back(m.instructions - now)
     assert m.read(0x500, 5) == b"typed"
     assert m.digest() == seen
+
+
+def test_python_uses_ports_as_software_does() -> None:
+    """What a hypervisor in Python does to devices costs time and is rewound like the rest."""
+    m = guest()
+    m.run(max_instructions=12)
+    before = m.cycles
+    m.port_out(0x21, 0xFB)
+    assert m.port_in(0x21) == 0xFB
+    assert m.port_in(0x20, 2) >> 8 == 0xFB
+    assert m.cycles == before + 3 * m.costs.port
+    m.charge(1000)
+    seen = m.digest()
+    m.step(5)
+    m.back(5)
+    assert m.digest() == seen
+    with pytest.raises(ValueError, match="1, 2 or 4 bytes"):
+        m.port_in(0x21, 3)
+    m.on_port(0x300, lambda port, size: 7)
+    with pytest.raises(MachineError, match="claimed in Python"):
+        m.port_in(0x300)
