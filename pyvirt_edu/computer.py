@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .machine import machine as bare
 from .machine.arrays import parse_size
 from .machine.costs import CostModel
 from .machine.errors import ConfigurationError
+from .machine.exits import Exit
+
+if TYPE_CHECKING:
+    from .devices.console import Console
 
 Image = str | Path | bytes
 SMALLEST_PC = 1 << 20
@@ -43,8 +48,41 @@ class Machine(bare.Machine):
         if pc:
             from .devices.platform import PC
 
-            self._platform = PC(self)
+            self._pc = PC(self)
+            self._platform = self._pc
             self.reset()
+
+    def _part(self, name: str) -> Any:
+        if self._platform is None:
+            raise ConfigurationError(
+                f"this machine was made with devices=() and has no {name}; make it without that"
+            )
+        return getattr(self._pc, name)
+
+    @property
+    def console(self) -> Console:
+        """The terminal at the serial port, and what comes out of port E9h."""
+        return self._part("console")  # type: ignore[no-any-return]
+
+    def _go(self, target: int, deadline: int, until: Callable[[Any], bool] | None) -> Exit:
+        if self._platform is None:
+            return super()._go(target, deadline, until)
+        console = self._pc.console
+
+        def look(machine: Any) -> bool:
+            console.pump()
+            return until is not None and until(machine)
+
+        try:
+            return super()._go(target, deadline, look)
+        finally:
+            console.pump()
+
+    def back(self, n: int = 1) -> Exit:
+        out = super().back(n)
+        if self._platform is not None:
+            self._pc.console.rewound()
+        return out
 
     def boot(
         self,

@@ -7,27 +7,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..machine.handles import devices, ports
+from ..machine.handles import device_bytes, devices, ports
 from ..machine.jit import core, unit
-from ..machine.layout import DEVICE_CLAIM, NEVER
+from ..machine.layout import DEVICE_BYTES, DEVICE_CLAIM, DEVICE_WORDS, NEVER
 from .clock import due_source, now, set_event
 from .layout import (
     CLAIM_PIC,
     CLAIM_PIT,
     CLAIM_SPEAKER,
+    CLAIM_SYSTEM_PORTS,
+    CLAIM_UART,
     EVENT_PIT,
     EVENT_SOURCES,
+    EVENT_UART,
     EVENTS,
     OP_ACKNOWLEDGE,
     OP_EVENT,
     OP_READ,
     OP_RESET,
     OP_SET_LINE,
+    OP_UART_INPUT,
     OP_WRITE,
 )
 from .pic import acknowledge, pic_read, pic_reset, pic_write, set_line
 from .pit import pit_event, pit_read, pit_reset, pit_write
 from .speaker import speaker_read, speaker_write
+from .system_ports import EXIT_PORT, exit_write, system_read, system_reset, system_write
+from .uart import console_input, uart_event, uart_read, uart_reset, uart_write
 
 
 @core
@@ -39,6 +45,10 @@ def read_byte(m, claim, port):
         return pit_read(m, port)
     if claim == CLAIM_SPEAKER:
         return speaker_read(m)
+    if claim == CLAIM_UART:
+        return uart_read(m, port)
+    if claim == CLAIM_SYSTEM_PORTS:
+        return system_read(m, port)
     return 0xFF
 
 
@@ -50,6 +60,10 @@ def write_byte(m, claim, port, value):
         pit_write(m, port, value)
     elif claim == CLAIM_SPEAKER:
         speaker_write(m, value)
+    elif claim == CLAIM_UART:
+        uart_write(m, port, value)
+    elif claim == CLAIM_SYSTEM_PORTS:
+        system_write(m, port, value)
 
 
 @core
@@ -69,6 +83,9 @@ def read_port(m, port, size):
 @core
 def write_port(m, port, size, value):
     claims = ports(m)
+    if port == EXIT_PORT and claims[port] == CLAIM_SYSTEM_PORTS:
+        exit_write(m, value & (1 << 8 * size) - 1)
+        return
     for i in range(size):
         place = (port + i) & 0xFFFF
         if claims[place] >= DEVICE_CLAIM:
@@ -84,16 +101,25 @@ def run_events(m):
         set_event(m, source, NEVER)
         if source == EVENT_PIT:
             pit_event(m, time)
+        elif source == EVENT_UART:
+            uart_event(m, time)
         source = due_source(m, now(m))
 
 
 @core
-def reset(m):
-    """Power on."""
+def reset(m, by_guest):
+    """Power on, or a reset while it is on."""
+    if by_guest == 0:
+        for i in range(DEVICE_WORDS):
+            devices(m)[i] = 0
+        for i in range(DEVICE_BYTES):
+            device_bytes(m)[i] = 0
     for i in range(EVENT_SOURCES):
         devices(m)[EVENTS + i] = NEVER
     pic_reset(m)
     pit_reset(m)
+    uart_reset(m)
+    system_reset(m)
 
 
 @unit
@@ -109,7 +135,9 @@ def device_access(m, operation, a, b):
     elif what == OP_ACKNOWLEDGE:
         return acknowledge(m)
     elif what == OP_RESET:
-        reset(m)
+        reset(m, a)
     elif what == OP_SET_LINE:
         set_line(m, a, b)
+    elif what == OP_UART_INPUT:
+        console_input(m, a, b)
     return 0

@@ -10,8 +10,20 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from ..machine.exits import Exit
+from ..machine.layout import RIP
 from ..machine.machine import Machine
-from .layout import CLAIM_PIC, CLAIM_PIT, CLAIM_SPEAKER, OP_RESET
+from .console import Console
+from .layout import (
+    CLAIM_PIC,
+    CLAIM_PIT,
+    CLAIM_SPEAKER,
+    CLAIM_SYSTEM_PORTS,
+    CLAIM_UART,
+    OP_RESET,
+    SERVICE_EXIT,
+    SERVICE_RESET,
+)
+from .system_ports import EXIT_VALUE
 
 #: Claim, first port, number of ports.
 PORTS = (
@@ -20,6 +32,14 @@ PORTS = (
     (CLAIM_PIC, 0x4D0, 2),
     (CLAIM_PIT, 0x40, 4),
     (CLAIM_SPEAKER, 0x61, 1),
+    (CLAIM_UART, 0x3F8, 8),
+    (CLAIM_SYSTEM_PORTS, 0x00, 32),  # DMA
+    (CLAIM_SYSTEM_PORTS, 0x80, 16),
+    (CLAIM_SYSTEM_PORTS, 0x92, 1),
+    (CLAIM_SYSTEM_PORTS, 0xC0, 32),
+    (CLAIM_SYSTEM_PORTS, 0xE9, 1),
+    (CLAIM_SYSTEM_PORTS, 0xF4, 4),
+    (CLAIM_SYSTEM_PORTS, 0xCF9, 1),  # behind PCI's: a byte access there is a port of its own
 )
 
 
@@ -42,12 +62,41 @@ class Service(Protocol):
         """Go back to such a state."""
 
 
+class Power:
+    """The ends of a run that the guest brings about: the exit port, and a reset."""
+
+    bits = SERVICE_EXIT | SERVICE_RESET
+
+    def __init__(self, pc: PC) -> None:
+        self.pc = pc
+
+    def reset(self) -> None:
+        """There is nothing to reset."""
+
+    def serve(self, bits: int) -> Exit:
+        machine = self.pc.machine
+        reason = "exit" if bits & SERVICE_EXIT else "reset"
+        out = Exit(reason, machine._c[RIP], machine.instructions)
+        if bits & SERVICE_EXIT:
+            out.value = int(machine._a.devices[EXIT_VALUE])
+        if bits & SERVICE_RESET:
+            self.pc.restart()
+        return out
+
+    def state(self) -> Any:
+        return None
+
+    def restore(self, state: Any) -> None:
+        """There is nothing to restore."""
+
+
 class PC:
     """The standard platform of `Machine`."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.services: dict[str, Service] = {}
+        self.console = Console(machine)
+        self.services: dict[str, Service] = {"console": self.console, "power": Power(self)}
         for claim, port, count in PORTS:
             machine._a.ports[port : port + count] = claim
 
@@ -55,6 +104,15 @@ class PC:
         self.machine._core_silently("device_access", (), OP_RESET, 0, 0)
         for service in self.services.values():
             service.reset()
+
+    def restart(self) -> None:
+        """The guest resets its PC: the processor and the chips begin anew, while RAM, the clock,
+        the counts, the history and what was said on the console go on."""
+        self.machine._reset_processor(in_operation=True)
+        self.machine._core_silently("device_access", (), OP_RESET, 1, 0)
+        for service in self.services.values():
+            if service is not self.console:
+                service.reset()
 
     def service(self, devices: int) -> Exit | None:
         out = None

@@ -37,6 +37,8 @@ MEANINGS = {
     "breakpoint": "the next instruction has a breakpoint",
     "watchpoint": "the last instruction touched a watched address",
     "exception": "an exception is about to be delivered: deliver() or mend its cause, then run again",
+    "exit": "the guest has written its result to port F4h",
+    "reset": "the guest has reset the PC: processor and devices stand as after power on",
     "shutdown": "triple fault: the processor has shut down; restore a snapshot, rewind or reset",
     "internal": "the core reports a state it cannot be in: please report this",
 }
@@ -92,6 +94,11 @@ class Exit:
     @property
     def port(self) -> int | None:
         return self.address if self.reason.startswith("port") else None
+
+    @property
+    def status(self) -> int | None:
+        """The exit status that QEMU's isa-debug-exit makes of the value written to port F4h."""
+        return self.value << 1 | 1 if self.reason == "exit" and self.value is not None else None
 
     @property
     def meaning(self) -> str:

@@ -68,6 +68,7 @@ from .layout import (
     H_TRACE_USED,
     H_WATCH_COUNT,
     HALTED,
+    IDLE_CYCLES,
     IDTR_LIMIT,
     INSTRUCTION_LIMIT,
     INSTRUCTIONS,
@@ -122,6 +123,12 @@ UNMAPPED = 0xFFFF_FFFF_FFFF_FFFF
 DEVICE_READ, DEVICE_WRITE = 0, 1  # operations of the devices' unit (devices/bus.py)
 SIGNATURE = 0x0652  # family 6, model 5, as CPUID says
 AIM_LONG, AIM_SHORT = 0.014, 0.006  # seconds that a slice of run() should take
+#: What a reset by the guest leaves: counts, the limits of the run, the debugger's words.
+GOING_ON = (
+    *(INSTRUCTIONS, CYCLES, IDLE_CYCLES, INSTRUCTION_LIMIT, RUN_DEADLINE, TRACING, BREAKPOINT_COUNT),
+    *range(DATA_ACCESSES, WALK_REFERENCES + 1),
+    *range(INTERCEPT_VECTORS, INTERCEPT_VECTORS + 4),
+)
 FIRST_SLICE, SHORTEST_SLICE, LONGEST_SLICE = 50_000, 2_000, 16_000_000
 
 # `run` looks at its first argument only, and every argument that is not passed saves ctypes
@@ -220,10 +227,22 @@ class Machine:
 
     def reset(self) -> None:
         """Reset the processor (manual 3A, table 9-1): real mode, at F000:FFF0. RAM stays."""
+        self._reset_processor()
+        self._debugger_words()
+        self._pending = None
+        self._queue.clear()
+        self._exits = [0] * len(REASONS)
+        if self._platform is not None:
+            self._platform.reset()
+        self._due = self._history.start(None)
+
+    def _reset_processor(self, in_operation: bool = False) -> None:
+        """Put the row into its state after RESET#; in operation, counts and limits go on."""
         row = self._row
-        generation = row[GENERATION]
+        kept = [(GENERATION, int(row[GENERATION]))]
+        if in_operation:
+            kept += [(i, int(row[i])) for i in GOING_ON]
         row[:] = 0
-        row[GENERATION] = generation
         row[RIP] = 0xFFF0
         row[EFLAGS] = 2
         row[CR0] = 0x6000_0010
@@ -245,15 +264,11 @@ class Machine:
         row[CC_CARRIES] = 0
         row[RUN_DEADLINE] = row[TIMER] = NEVER
         row[RAM_MAP] = RAM_EVERYWHERE
+        for offset, value in kept:
+            row[offset] = value
         self._a.tlb[:] = 0
         self._a.forget_addresses()
-        self._debugger_words()
-        self._pending = None
-        self._queue.clear()
-        self._exits = [0] * len(REASONS)
-        if self._platform is not None:
-            self._platform.reset()
-        self._due = self._history.start(None)
+        row[ATTENTION] = 1
 
     def enter_protected_mode(self, eip: int, esp: int | None = None) -> None:
         """Flat 32-bit protected mode, ring 0, paging off, as a loader leaves it.
