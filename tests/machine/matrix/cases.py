@@ -29,6 +29,7 @@ class Case:
     linear: int = w.OPERAND  #: and of the memory operand
     reg: int = EDX  #: ModRM.reg, where the opcode does not use it
     rm: int = EBX
+    other_address: bool = False  #: the other address size, by prefix
     immediate: bytes = b""
     memory: list[tuple[int, bytes]] = field(default_factory=list)
     words: dict[int, int] = field(default_factory=dict)  #: words of the processor's row
@@ -39,6 +40,8 @@ class Case:
     error: int = 0
     cr2: range | None = None
     dr6: int | None = None
+    completes: bool = False  #: the oracle of completions says what is left, then comes the trap
+    repeated: bool = False  #: what is left is one iteration, then comes the fault
 
     def __str__(self) -> str:
         registers = " ".join(f"{r:08x}" for r in self.registers)
@@ -49,7 +52,8 @@ class Case:
 
     def code(self) -> bytes:
         form, row = self.form, self.form.row
-        out = self.prefixes
+        out = self.prefixes + (b"\x67" if self.other_address else b"")
+        bits = form.mode.bits ^ (48 if self.other_address else 0)
         if form.sizable and form.size != form.mode.bits:
             out += b"\x66"
         out += b"\x0f" if row.two_byte else b""
@@ -58,19 +62,24 @@ class Case:
             reg = row.reg if row.reg is not None else self.reg
             if self.place == "register":
                 out += bytes([0xC0 | reg << 3 | self.rm])
-            elif form.mode.bits == 16:
+            elif bits == 16:
                 out += bytes([0x06 | reg << 3]) + struct.pack("<H", self.offset(w.DS, self.linear))
             else:
                 out += bytes([0x05 | reg << 3]) + struct.pack("<I", self.offset(w.DS, self.linear))
         elif any(o[0] == "O" for o in row.operands):
             offset = self.offset(w.DS, self.linear)
-            out += offset.to_bytes(form.mode.bits // 8, "little")
+            out += offset.to_bytes(bits // 8, "little")
         return out + self.immediate
 
     def offset(self, segment: int, linear: int) -> int:
         """Offset of a linear address in a segment of this mode."""
         mask = 0xFFFF if self.form.mode.bits == 16 else 0xFFFF_FFFF
         return linear - self.words.get(at.BASE + segment, self.form.mode.base(segment)) & mask
+
+    def page_entries(self) -> list[tuple[int, bytes]]:
+        """The page-table entries that the case changes."""
+        return [(w.TABLE + 4 * (page >> 12), (page | flags).to_bytes(4, "little"))
+                for page, flags in self.pages.items()]  # fmt: skip
 
     # --- changing it -----------------------------------------------------------------
 
@@ -382,9 +391,9 @@ def _immediate(form: Form, rng: random.Random) -> bytes:
     return out
 
 
-def workable(form: Form, place: str, rng: random.Random) -> Case:
+def workable(form: Form, place: str, rng: random.Random, linear: int = w.OPERAND) -> Case:
     """A case in which the instruction completes (where the mode lets it)."""
-    case = Case(form, place, [rng.randrange(1 << 32) for _ in range(8)])
+    case = Case(form, place, [rng.randrange(1 << 32) for _ in range(8)], linear=linear)
     case.eflags = 2 | rng.randrange(1 << 12) & (STATUS | 0x400)
     if form.mode.cpl:
         case.eflags |= 0x3000  # IOPL 3, so that IOPL is nobody's problem but its own cells'
@@ -395,7 +404,7 @@ def workable(form: Form, place: str, rng: random.Random) -> Case:
     case.memory += [(w.SOURCE, rng.randbytes(16)), (w.DESTINATION, rng.randbytes(16))]
     case.memory += [(w.STACK, rng.randbytes(0x40))]
     if form.memory_operand is not None and form.operation not in ("JMP", "CALL"):
-        case.memory.append((w.OPERAND, rng.randbytes(16)))
+        case.memory.append((case.linear, rng.randbytes(16)))
     case.immediate = _immediate(form, rng)
     prepare = PREPARE.get(form.operation)
     if prepare:

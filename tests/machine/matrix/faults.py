@@ -15,9 +15,17 @@ from pyvirt_edu.machine import layout as at
 
 from . import world as w
 from .cases import (
-    EAX, EBP, ECX, EDX, ESP, Case, condition_flags, far_pointer, set_port, workable,
+    EAX,
+    ECX,
+    EDX,
+    ESP,
+    Case,
+    condition_flags,
+    far_pointer,
+    set_port,
+    workable,
 )  # fmt: skip
-from .forms import LOADS_POINTER, Access, Form, segment_of
+from .forms import LOADS_POINTER, STRINGS, Access, Form, segment_of
 
 DE, DB, BP, OF, BR, UD, NM, TS, NP, SS, GP, PF, AC = 0, 1, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 17
 PRESENT, WRITABLE, USER = 1, 2, 4  #: page-table entries, and bits 0 to 2 of a #PF error code
@@ -39,7 +47,7 @@ class Rule:
     def outcomes(self, form: Form) -> Iterator[tuple[str, str]]:
         """Names of the outcomes of a form by this rule, and the variants they stand for."""
         for variant in self.variants(form):
-            yield f"{self.name} {variant}".rstrip(), variant
+            yield f"{self.name} {variant}".strip(), variant
 
 
 RULES: list[Rule] = []
@@ -127,6 +135,14 @@ def _lock(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
             yield fault(case, UD)
 
 
+@rule("completes LOCK", lambda form: form.lockable and form.memory_form)
+def _locked(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """LOCK with a memory destination: as without, here."""
+    case = base(form, rng, "memory")
+    case.prefixes, case.completes = b"\xf0", True
+    yield case
+
+
 @rule("#UD register", lambda form: form.memory_only)
 def _register_form(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
     """The operand must be memory: #UD."""
@@ -135,7 +151,7 @@ def _register_form(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
     yield fault(case, UD)
 
 
-@rule("forbidden", lambda form: (form.forbidden,) if form.forbidden else ())
+@rule("", lambda form: (form.forbidden,) if form.forbidden else ())
 def _forbidden(form: Form, variant: str, rng: random.Random) -> Iterator[Case]:
     """The instruction does not exist in this mode, or is privileged."""
     for place in form.places:
@@ -159,7 +175,10 @@ def names(form: Form, keep: Callable[[Access], object] = lambda a: True) -> tupl
 def access_case(form: Form, what: str, rng: random.Random) -> tuple[Case, Access]:
     access = next(a for a in form.accesses if a.what == what)
     place = "memory" if what == "operand" and form.memory_form else form.places[0]
-    return workable(form, place, rng), access
+    case = workable(form, place, rng)
+    if form.operation == "INTO":
+        case.eflags |= at.OF
+    return case, access
 
 
 def user(form: Form) -> int:
@@ -181,13 +200,18 @@ def segment_vector(segment: int) -> int:
     return SS if segment == w.SS else GP
 
 
+def external(form: Form) -> int:
+    """EXT: a fault on the way through the gate of INT1 is not the program's doing."""
+    return int(form.operation == "INT1")
+
+
 def _limit(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
     """The last byte of the access lies beyond the limit: #SS(0) in SS, else #GP(0)."""
     case, access = access_case(form, what, rng)
     begin = case.begins(access)
     limit = case.offset(access.segment, begin) + access.size - 2
     case.words[at.LIMIT + access.segment] = limit
-    yield fault(case, segment_vector(access.segment), note="limit lowered")
+    yield fault(case, segment_vector(access.segment), external(form), note="limit lowered")
     if form.mode.bits == 16 and access.size > 1:
         case, access = access_case(form, what, rng)
         top = form.mode.base(access.segment) + 0xFFFF
@@ -195,7 +219,7 @@ def _limit(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
             case.registers[ESP] = case.registers[ESP] & 0xFFFF_0000 | (access.size - 1)
         else:
             case.move(access, top)
-        yield fault(case, segment_vector(access.segment), note="past FFFF")
+        yield fault(case, segment_vector(access.segment), external(form), note="past FFFF")
 
 
 rule("#GP limit", lambda form: names(form, lambda a: a.segment != w.SS))(_limit)
@@ -323,6 +347,66 @@ def _misaligned(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
     yield fault(case, AC)
 
 
+# --- traps: the instruction completes, then #DB -------------------------------------------------
+
+
+def trapping(form: Form) -> bool:
+    """INT n and its kin clear TF on the way into the handler."""
+    return executes(form) and not form.interrupts and not form.holds_traps
+
+
+def without_stack_load(case: Case) -> Case:
+    if case.form.row.operands[:1] == ("Sw",) and case.reg == w.SS:
+        case.reg = w.ES
+    return case
+
+
+@rule("#DB step", trapping)
+def _single_step(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """TF is set before the instruction: #DB after it, DR6.BS set."""
+    for place in form.places:
+        case = without_stack_load(workable(form, place, rng))
+        case.eflags |= at.TF
+        case.completes, case.dr6 = True, 0xFFFF_4FF0
+        yield fault(case, DB)
+
+
+@rule("#DB data", lambda form: names(form) if trapping(form) else ())
+def _data_breakpoint(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """DR2 names a byte of the access: #DB after the instruction, DR6.B2 set."""
+    case, access = access_case(form, what, rng)
+    without_stack_load(case)
+    kind = 1 if access.writes and not access.reads else 3
+    case.words |= {at.DR + 2: case.begins(access), at.DR + 7: 0x410 | kind << 24}
+    case.completes, case.dr6 = True, 0xFFFF_0FF4
+    yield fault(case, DB)
+
+
+# --- repeated strings -------------------------------------------------------------------------
+
+
+def repeats(form: Form) -> tuple[str, ...]:
+    return names(form) if form.operation in STRINGS and form.mode.pages else ()
+
+
+@rule("#PF REP", repeats)
+def _second_iteration(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """The second iteration meets an absent page: the first one counts, EIP stays."""
+    case, access = access_case(form, what, rng)
+    page = (case.begins(access) & ~0xFFF) + 0x1000
+    case.move(access, page - access.size)
+    case.memory += [(page - access.size, bytes([0x55] * access.size))]
+    case.eflags &= ~at.DF
+    case.registers[ECX], case.prefixes = 3, b"\xf3"
+    if form.operation in ("CMPS", "SCAS"):
+        case.prefixes = b"\xf2"  # goes on while they differ
+        case.registers[EAX] = 0xAAAA_AAAA
+        case.memory += [(w.SOURCE if what == "destination" else w.DESTINATION, b"\xaa" * 4)]
+    case.completes = case.repeated = True
+    case.cr2 = range(page, page + 1)
+    yield fault(absent(case, page), PF, error_of(form, access))
+
+
 # --- permissions ----------------------------------------------------------------------------
 
 
@@ -380,6 +464,94 @@ def _bound(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
         case.put(case.linear, -4, 6)
         case.set_register(case.reg, index & WORD32, form.width)
         yield fault(case, BR, note=f"index {index}, bounds -4 and 6")
+
+
+@rule("#OF", one("INTO"))
+def _overflow(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """OF is set: through the gate of vector 4."""
+    case = base(form, rng)
+    case.eflags |= at.OF
+    case.completes = True
+    yield case
+
+
+VECTOR_OF = {"INT": 0x30, "INT3": 3, "INTO": 4, "INT1": 1}
+
+
+def gate_error(form: Form) -> int:
+    """The error code that names the gate; EXT is set for INT1 alone, which no program asked for."""
+    return VECTOR_OF[form.operation] << 3 | 2 | (form.operation == "INT1")
+
+
+def gate_case(form: Form, rng: random.Random, kind: int) -> Case:
+    """A case whose gate has another type byte."""
+    case = base(form, rng)
+    case.eflags |= at.OF
+    table = w.IDT16 if form.mode is w.P16 else w.IDT32
+    case.memory.append((table + 8 * VECTOR_OF[form.operation] + 5, bytes([kind])))
+    return case
+
+
+@rule("#GP gate", lambda form: form.interrupts)
+def _no_gate(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """Beyond the limit of the IDT, or no gate: #GP(vector * 8 + 2)."""
+    case = base(form, rng)
+    case.eflags |= at.OF
+    size = 8 if form.mode.pages else 4
+    case.words[at.IDTR_LIMIT] = size * VECTOR_OF[form.operation] + size - 2
+    yield fault(case, GP, gate_error(form), note="limit of the IDT")
+    if form.mode.pages:
+        yield fault(gate_case(form, rng, 0xE9), GP, gate_error(form), note="no gate")
+
+
+@rule("#NP gate", lambda form: form.interrupts and form.mode.pages)
+def _absent_gate(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The gate is absent: #NP(vector * 8 + 2)."""
+    kind = 0x66 if form.mode is w.P16 else 0x6E
+    yield fault(gate_case(form, rng, kind), NP, gate_error(form))
+
+
+@rule("#GP gate DPL", lambda form: form.operation in ("INT", "INT3", "INTO") and form.mode.cpl == 3)
+def _closed_gate(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The gate has a DPL below CPL: #GP(vector * 8 + 2)."""
+    yield fault(gate_case(form, rng, 0x8E), GP, gate_error(form))
+
+
+def changes_stack(form: Form) -> bool:
+    """Through a gate to ring 0, with the stack that the TSS names."""
+    return form.interrupts and form.mode.cpl == 3
+
+
+def inner_stack(form: Form, rng: random.Random, esp: int, ss: int) -> Case:
+    case = base(form, rng)
+    case.eflags |= at.OF
+    case.memory.append((w.TSS + 4, esp.to_bytes(4, "little") + ss.to_bytes(2, "little")))
+    return case
+
+
+@rule("#TS stack", changes_stack)
+def _bad_inner_stack(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """SS0 of the TSS is null, beyond the table, of another privilege or read-only: #TS(selector)."""
+    for selector in (0, w.BEYOND_GDT, w.DATA32_3 | 3, w.DATA32 | 1, w.CODE32):
+        case = inner_stack(form, rng, w.STACK0, selector)
+        yield fault(case, TS, selector & ~3 | external(form), note=f"SS0 {selector:#x}")
+
+
+@rule("#SS stack", changes_stack)
+def _no_inner_stack(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """SS0 is absent, or has no room for the frame: #SS(selector)."""
+    case = inner_stack(form, rng, w.STACK0, w.ABSENT_SS)
+    yield fault(case, SS, w.ABSENT_SS | external(form), note="absent")
+    case = inner_stack(form, rng, 8, w.DATA32)
+    yield fault(case, SS, w.DATA32 | external(form), note="ESP0 is 8")
+
+
+@rule("#PF stack", changes_stack)
+def _absent_inner_stack(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The page of the stack of ring 0 is absent: #PF of a supervisor's write."""
+    case = inner_stack(form, rng, w.STACK0, w.DATA32)
+    case.cr2 = range(w.STACK0 - 36, w.STACK0)
+    yield fault(absent(case, w.STACK0 - 0x1000), PF, WRITABLE)
 
 
 @rule("#NM", lambda form: executes(form) and (form.x87 or form.operation == "WAIT"))
@@ -587,6 +759,18 @@ def _far_target(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
     case = base(form, rng)
     case.words[at.LIMIT + w.CS] = case.offset(w.CS, w.TARGET) - 1
     yield fault(case, GP)
+
+
+@rule("#GP call gate", lambda form: far(form) and form.operation in ("CALLF", "JMPF"))
+def _closed_call_gate(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The RPL of the selector, or CPL, is above the DPL of the gate: #GP(selector)."""
+    yield from far_cases(form, rng, [(w.CALL_GATE | 3, GP, w.CALL_GATE)])
+
+
+@rule("#NP call gate", lambda form: far(form) and form.operation in ("CALLF", "JMPF"))
+def _absent_call_gate(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The gate is absent: #NP(selector)."""
+    yield from far_cases(form, rng, [(w.ABSENT_GATE | form.mode.cpl, NP, w.ABSENT_GATE)])
 
 
 def switches_task(form: Form) -> bool:

@@ -185,6 +185,11 @@ class Form:
     def asks_io_map(self) -> bool:
         return self.operation in PORTS and self.mode.cpl == 3
 
+    @property
+    def holds_traps(self) -> bool:
+        """MOV SS and POP SS hold traps off until after the next instruction (3A, 6.8.3)."""
+        return self.operation == "POP" and segment_of(self.row) == SS
+
     # --- segments and jumps ------------------------------------------------------------
 
     @property
@@ -242,6 +247,9 @@ class Form:
                 found.append(Access("destination", ES, size, size, True, False))
         if name == "XLAT":
             found.append(Access("table", DS, 1, 1, True, False))
+        if self.interrupts and self.mode.cpl == 0:  # else the frame is on the stack of ring 0
+            size = self.mode.bits // 8
+            found.append(Access("push", SS, size, 3 * size, False, True))
         if name in PUSHES:
             count = PUSHES[name]
             found.append(Access("push", SS, self.width, count * self.width, False, True))

@@ -367,7 +367,8 @@ def port_string(case: Case) -> Expected:
     address = case.form.mode.bits // 8
     expected.words[register] = part(case.registers[register], case.registers[register] + step, address)
     if case.form.operation == "INS":
-        expected.memory.append((w.DESTINATION, b"\xff" * size))
+        place = case.form.mode.base(w.ES) + (case.registers[EDI] & ((1 << 8 * address) - 1))
+        expected.memory.append((place, b"\xff" * size))
     return expected
 
 

@@ -66,6 +66,7 @@ class Judge:
             return None, f"Unicorn: exception {self.vector}"
         words = {i: uc.reg_read(register) for i, register in enumerate(REGISTERS)}
         words[at.RIP] = uc.reg_read(ux.UC_X86_REG_EIP if bits == 32 else ux.UC_X86_REG_IP)
+        words[at.RIP] += len(case.code()) - len(twin(case).code())
         keep = ~(STATUS | 0x400)
         flags = case.eflags & keep | uc.reg_read(ux.UC_X86_REG_EFLAGS) & ~keep
         if case.form.mode.v86:
@@ -77,11 +78,17 @@ class Judge:
 
 
 def twin(case: Case) -> Case:
-    """F6/1 and F7/1 are F6/0 and F7/0 by another name, which Unicorn does not know."""
+    """The same instruction in a form that Unicorn gets right.
+
+    It does not know F6/1 and F7/1, other names of F6/0 and F7/0, and leaves the wrong flags
+    after NEG with LOCK.
+    """
     row = case.form.row
-    if row.operation != "TEST" or row.reg != 1:
-        return case
-    return replace(case, form=replace(case.form, row=replace(row, reg=0)))
+    if row.operation == "TEST" and row.reg == 1:
+        return replace(case, form=replace(case.form, row=replace(row, reg=0)))
+    if row.operation == "NEG" and case.prefixes:
+        return replace(case, prefixes=b"")
+    return case
 
 
 def undefined(case: Case) -> int:

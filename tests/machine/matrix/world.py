@@ -87,7 +87,8 @@ NAMES = {
     ABSENT_TSS: Descriptor(TSS_AVAILABLE, 0x67, 0x09),
     DATA_0: Descriptor(0, FLAT, 0x93, True),
 }
-GDT_LIMIT = max(NAMES) + 7
+CALL_GATE, ABSENT_GATE = max(NAMES) + 8, max(NAMES) + 16
+GDT_LIMIT = ABSENT_GATE + 7
 VECTORS = 64
 
 
@@ -149,6 +150,8 @@ def image() -> bytes:
     put(GDT, bytes(8))
     for selector, descriptor in NAMES.items():
         put(GDT + selector, descriptor.encoded())
+    put(GDT + CALL_GATE, gate(CODE32, TARGET, 0x8C))
+    put(GDT + ABSENT_GATE, gate(CODE32, TARGET, 0x6C))
     put(IDT32, gate(CODE32, HANDLER, 0xEE) * VECTORS)
     put(IDT16, gate(CODE16, HANDLER - CODE_PAGE, 0xE6) * VECTORS)
     tss = bytearray(0x68)
