@@ -25,6 +25,8 @@ from .layout import (
     CR0,
     CR0_PE,
     CS,
+    CYCLES,
+    DELIVERED_AT,
     DB,
     DELIVERING,
     DF_FAULT,
@@ -428,6 +430,7 @@ def deliver(m, vector, kind, error):
         c[EVENT] = 0
         if kind == EXCEPTION and intercepted(m, vector, error):
             break
+        c[DELIVERED_AT] = c[CYCLES]
         c[DELIVERING] = 0x100 | vector
         if c[CR0] & CR0_PE:
             deliver_protected(m, vector, kind, error)

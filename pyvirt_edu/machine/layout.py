@@ -122,7 +122,8 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("service", 1),  # bit map of devices that wait for Python (devices/layout.py)
     ("ram_map", 1),  # C0000 to FFFFF in pieces of 16 KiB: 2 bits each, see physical.py
     ("ferr", 1),  # the x87 reports an error and CR0.NE is clear (IRQ 13 on a PC)
-    ("reserved", 57),
+    ("delivered_at", 1),  # cycle count at which the last exception or interrupt began
+    ("reserved", 56),
 )
 
 CPU_DTYPE = np.dtype([(n, "<u8") if k == 1 else (n, "<u8", (k,)) for n, k in _FIELDS])
@@ -222,6 +223,7 @@ IDLE_CYCLES = _offset("idle_cycles")
 SERVICE = _offset("service")
 RAM_MAP = _offset("ram_map")
 FERR = _offset("ferr")
+DELIVERED_AT = _offset("delivered_at")
 NEVER = 1 << 63  # a cycle count that no run reaches
 
 # EFLAGS bits (manual 1, 3.4.3). The six arithmetic ones are not stored there.

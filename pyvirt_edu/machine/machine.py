@@ -39,6 +39,7 @@ from .layout import (
     CS,
     CYCLES,
     DATA_ACCESSES,
+    DELIVERED_AT,
     DR,
     DR6,
     DR7,
@@ -862,6 +863,11 @@ class Machine:
     def charge(self, cycles: int) -> None:
         """Let the clock run on, for work that was done in Python but would take a processor time."""
         self._poke(((CYCLES, self._c[CYCLES] + _count("cycles", cycles)), (ATTENTION, 1)))
+
+    @property
+    def delivered_at(self) -> int:
+        """The clock when the last exception or interrupt began to be delivered."""
+        return self._c[DELIVERED_AT]  # type: ignore[no-any-return]
 
     # --- stopping ----------------------------------------------------------------------
 

@@ -1,0 +1,205 @@
+"""Ring 0 for a hypervisor in Python, on a processor without virtualization extensions.
+
+Everything is where the real processor wants it: a GDT, an IDT, a TSS with the ring-0 stack,
+and a few instructions for each gate, all in a piece of memory of the hypervisor's own at the
+top of RAM. A gate's code pushes the vector and executes UD2 in ring 0; there the machine
+stops, and Python plays the rest of the handler. Then the code goes on with IRET. So entry and
+exit cost what they cost on the chip, and the guest sees nothing of Python.
+
+The hypervisor's memory is mapped at MONITOR_AT in every address space. Paging does not protect
+it from ring 1, which is supervisor there too; segment limits do (the guest's segments end
+below it), as in VMware's and Xen's 32-bit products.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from ..machine.exits import Exit
+from ..machine.machine import Machine
+from .meter import Meter
+
+MONITOR_AT = 0xFFC0_0000  # linear: the last 4 MiB, one page-directory entry
+SIZE = 64 << 10
+# from the start of the hypervisor's memory, all on pages of their own
+GDT, IDT, TSS, STUBS, STACK_TOP = 0x0000, 0x1000, 0x2000, 0x3000, 0x6000
+PAGE_DIRECTORY, PAGE_TABLE = 0x8000, 0x9000
+STUB_SIZE = 16
+COMMON = 256 * STUB_SIZE  # the code that all stubs jump to
+GDT_ENTRIES = 512  # the first ones are the guest's
+HOST_CODE, HOST_DATA, HOST_TSS = 0xFE8, 0xFF0, 0xFF8  # its last three selectors
+
+PRESENT, WRITABLE, USER, LARGE = 1, 2, 4, 0x80
+CR0_RUNNING, CR4_PSE = 0x8000_0001, 0x10
+WITH_ERROR_CODE = {8, 10, 11, 12, 13, 14, 17}
+UNDEFINED = 6
+GATE_386 = 0x8E00  # present, DPL 0, 32-bit interrupt gate
+
+
+def descriptor(base: int, limit: int, access: int, flags: int = 0) -> int:
+    """A segment descriptor (manual 3A, 3.4.5); the limit is in bytes, or pages with G in flags."""
+    return (
+        limit & 0xFFFF
+        | (base & 0xFF_FFFF) << 16
+        | access << 40
+        | (limit >> 16 & 15) << 48
+        | (flags & 15) << 52
+        | base >> 24 << 56
+    )
+
+
+class Frame:
+    """What the processor pushed when it came to ring 0, and the registers as the guest left them.
+
+    Reading or assigning a field of the frame is a memory access, and is metered.
+    """
+
+    FIELDS = {"eip": 8, "cs": 12, "eflags": 16, "esp": 20, "ss": 24}
+
+    def __init__(self, meter: Meter, at: int) -> None:
+        self.meter, self.at = meter, at
+        self.vector, self.error = struct.unpack("<II", meter.machine.read_linear(at, 8))
+        meter.spend("memory read", 2)
+        self.cpu = meter.machine.cpu
+
+    def __getattr__(self, name: str) -> int:
+        if name not in Frame.FIELDS:
+            raise AttributeError(f"a frame has {', '.join(Frame.FIELDS)}; not {name}")
+        return self.meter.read(self.at + Frame.FIELDS[name])
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in Frame.FIELDS:
+            self.meter.write(self.at + Frame.FIELDS[name], int(value) & 0xFFFF_FFFF)  # type: ignore[call-overload]
+        else:
+            object.__setattr__(self, name, value)
+
+    @property
+    def ring(self) -> int:
+        """Where the guest was: the RPL of its CS."""
+        return self.cs & 3
+
+
+class TrapGates:
+    """Takes a machine over: afterwards Python handles what reaches ring 0.
+
+    ``handler(frame)`` returns what the exit is called in the ledger.
+    """
+
+    def __init__(self, machine: Machine, handler: Callable[[Frame], str]) -> None:
+        self.machine, self.handler = machine, handler
+        self.meter = Meter(machine)
+        self.physical = machine.ram_size - SIZE
+        self.guest_limit = MONITOR_AT - 1
+        self._build()
+
+    # --- the hypervisor's memory ---------------------------------------------------------
+
+    def _place(self, offset: int, data: bytes) -> None:
+        self.machine.write(self.physical + offset, data)
+
+    def _build(self) -> None:
+        m = self.machine
+        for i in range(SIZE >> 12):
+            entry = self.physical + (i << 12) | PRESENT | WRITABLE
+            self._place(PAGE_TABLE + 4 * i, struct.pack("<I", entry))
+        self.map_flat()
+        for vector in range(256):
+            self._place(STUBS + vector * STUB_SIZE, self._stub(vector))
+            self._gate(vector, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, 0)
+        self._place(STUBS + COMMON, b"\x0f\x0b\x83\xc4\x08\xcf")  # ud2; add esp, 8; iretd
+        self._set_descriptor(HOST_CODE, descriptor(0, 0xFFFFF, 0x9B, 0xC))
+        self._set_descriptor(HOST_DATA, descriptor(0, 0xFFFFF, 0x93, 0xC))
+        self._set_descriptor(HOST_TSS, descriptor(MONITOR_AT + TSS, 0x67, 0x89))
+        tss = struct.pack("<III", 0, MONITOR_AT + STACK_TOP, HOST_DATA).ljust(0x66, b"\0") + b"\x68\0"
+        self._place(TSS, tss)
+        cpu = m.cpu
+        cpu.cr4 |= CR4_PSE
+        cpu.cr3 = self.physical + PAGE_DIRECTORY
+        cpu.cr0 |= CR0_RUNNING
+        cpu.gdtr_base, cpu.gdtr_limit = MONITOR_AT + GDT, GDT_ENTRIES * 8 - 1
+        cpu.idtr_base, cpu.idtr_limit = MONITOR_AT + IDT, 256 * 8 - 1
+        cpu.ldtr = 0
+        cpu.tr = HOST_TSS
+        m.break_on(UNDEFINED)
+
+    def _stub(self, vector: int) -> bytes:
+        code = b"" if vector in WITH_ERROR_CODE else b"\x6a\x00"  # push 0
+        code += b"\x68" + struct.pack("<I", vector)  # push vector
+        jump = COMMON - (vector * STUB_SIZE + len(code) + 5)
+        return code + b"\xe9" + struct.pack("<i", jump)
+
+    def _gate(self, vector: int, selector: int, offset: int, dpl: int) -> None:
+        low = offset & 0xFFFF | selector << 16
+        high = offset & 0xFFFF_0000 | GATE_386 | dpl << 13
+        self._place(IDT + 8 * vector, struct.pack("<II", low, high))
+
+    def _set_descriptor(self, selector: int, value: int) -> None:
+        self._place(GDT + (selector & ~7), struct.pack("<Q", value))
+
+    # --- what a hypervisor does with it ---------------------------------------------------
+
+    def set_descriptor(self, selector: int, value: int) -> None:
+        """Give the guest a segment."""
+        self.meter.spend("descriptor write")
+        self._set_descriptor(selector, value)
+
+    def let_through(self, vector: int, dpl: int) -> None:
+        """Let programs up to a ring raise this vector with INT; it reaches the handler."""
+        self.meter.spend("descriptor write")
+        self._gate(vector, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, dpl)
+
+    def direct(self, vector: int, selector: int, offset: int, dpl: int) -> None:
+        """A gate straight into the guest's kernel: the hypervisor never sees this vector."""
+        self.meter.spend("descriptor write")
+        self._gate(vector, selector, offset, dpl)
+
+    def set_kernel_stack(self, ring: int, ss: int, esp: int) -> None:
+        """The stack that the processor takes when it enters ring 1 or 2 from outside."""
+        self.meter.spend("memory write", 2)
+        self._place(TSS + 4 + 8 * ring, struct.pack("<II", esp, ss))
+
+    def map_flat(self) -> None:
+        """Linear addresses below the hypervisor are physical ones: a guest without paging."""
+        entries = [i << 22 | LARGE | PRESENT | WRITABLE | USER for i in range(1023)]
+        self.load_directory(entries)
+
+    def load_directory(self, entries: list[int]) -> None:
+        """Take over a guest's page directory, all but the hypervisor's own entry."""
+        own = self.physical + PAGE_TABLE | PRESENT | WRITABLE
+        self._place(PAGE_DIRECTORY, struct.pack("<1024I", *entries[:1023], own))
+        self.machine.cpu.cr3 = self.physical + PAGE_DIRECTORY  # flushes the TLB
+
+    def set_directory_entry(self, index: int, entry: int) -> None:
+        self.meter.spend("page-table write")
+        self._place(PAGE_DIRECTORY + 4 * index, struct.pack("<I", entry))
+
+    def enter(self, eip: int, cs: int, ss: int, esp: int, eflags: int = 0x202) -> None:
+        """Leave ring 0 for the guest's first instruction, by IRET."""
+        at = MONITOR_AT + STACK_TOP - 28
+        self.machine.write_linear(at, struct.pack("<7I", 0, 0, eip, cs, eflags, esp, ss))
+        cpu = self.machine.cpu
+        cpu.ss, cpu.cs = HOST_DATA, HOST_CODE
+        cpu.esp, cpu.eip = at, MONITOR_AT + STUBS + COMMON + 2
+        self._return()
+
+    def _return(self) -> None:
+        """ADD ESP, 8 and IRETD, inside the ledger's exit."""
+        self.machine.step(2)
+
+    def run(self, max_instructions: int = 1 << 62) -> Exit:
+        """Run the guest until the machine stops for another reason than the hypervisor's work."""
+        m, cpu = self.machine, self.machine.cpu
+        end = m.instructions + max_instructions
+        while m.instructions < end:
+            out = m.run(max_instructions=end - m.instructions)
+            if out.reason != "exception" or out.vector != UNDEFINED:
+                return out
+            if cpu.cpl != 0:
+                m.deliver()  # the guest's own: through its gate like any other vector
+                continue
+            with self.meter.exit(since=m.delivered_at) as account:
+                cpu.eip += 2  # past UD2
+                account.reason = self.handler(Frame(self.meter, cpu.esp))
+                self._return()
+        return Exit("limit", cpu.eip, m.instructions)
