@@ -41,12 +41,13 @@ class Case:
     cr2: range | None = None
     dr6: int | None = None
     completes: bool = False  #: the oracle of completions says what is left, then comes the trap
+    steps: int = 1  #: how many steps until the trap or the fault comes
     repeated: bool = False  #: what is left is one iteration, then comes the fault
 
     def __str__(self) -> str:
         registers = " ".join(f"{r:08x}" for r in self.registers)
-        note = f", {self.note}" if self.note else ""
-        return f"{self.form} {self.place}: {self.code().hex()}{note}; registers {registers} flags {self.eflags:x}"
+        what = ", ".join(filter(None, (self.code().hex(), self.note)))
+        return f"{self.form} {self.place}: {what}; registers {registers} flags {self.eflags:x}"
 
     # --- encoding --------------------------------------------------------------------
 
@@ -318,7 +319,10 @@ def _move_debug(case: Case, rng: random.Random) -> None:
 
 @prepares("LLDT LTR VERR VERW LAR LSL")
 def _selector(case: Case, rng: random.Random) -> None:
-    selector = {"LLDT": w.LDT_HERE, "LTR": w.TSS_FREE}.get(case.form.operation, w.OTHER)
+    selector = {"LLDT": w.LDT_HERE, "LTR": w.TSS_FREE}.get(case.form.operation, 0)
+    if not selector:  # what can be seen of it, and whether, is the instruction's result
+        shown = (w.OTHER, w.OTHER | 3, w.OTHER_SS, w.SHORT_CODE, w.SHORT_CODE_3, w.TSS_FREE, w.LDT_HERE)
+        selector = rng.choice((*shown, w.TSS_BUSY, w.ABSENT_SYSTEM, w.BEYOND_GDT, 0, 3))
     case.set_operand(selector.to_bytes(2, "little"))
 
 

@@ -19,9 +19,9 @@ from pyvirt_edu.machine import layout as at
 from . import world as w
 from .bench import Bench, Expected
 from .cases import ECX, Case, workable
-from .faults import RULES, Rule
+from .faults import READS_DESCRIPTOR, RULES, Rule
 from .forms import Form, forms
-from .models import model_of
+from .models import model_of, whole_flags
 from .unicorn_oracle import Judge
 
 UNICORN, MODEL, MANUAL = "Unicorn", "model", "manual"
@@ -62,7 +62,8 @@ class Exclusion:
 EXCLUSIONS = (
     Exclusion(
         "x87",
-        "(completes|#SS|#DB (step|data)|#GP (limit|null|read|execute|expand)|#PF (absent|user|write|split)|#AC).*",
+        "(completes|#SS|#DB (step|data)|#GP (limit|null|read|execute|expand)|#AC).*|"
+        "#PF (absent|user|write|split).*",
         ".*",
         "x87: tests/machine/test_x87*.py",
     ),
@@ -165,7 +166,10 @@ def completions(cell: Cell, rng: random.Random) -> Iterator[Case]:
     """Random registers and memory; memory operands also by the other address size, and over the
     end of a page with paging on."""
     form = cell.form
-    found = [workable(form, cell.variant, rng) for _ in range(CASES)]
+    count = 8 * CASES if form.operation in READS_DESCRIPTOR else CASES
+    found = [workable(form, cell.variant, rng) for _ in range(count)]
+    if form.mode.bits == 16 and model_of(form) is None and not form.interrupts:
+        found += list(wrapped(form, cell.variant, rng))
     if form.memory_operand is not None and cell.variant != "register":
         other = workable(form, cell.variant, rng)
         other.other_address = True
@@ -178,15 +182,31 @@ def completions(cell: Cell, rng: random.Random) -> Iterator[Case]:
         yield case
 
 
+def wrapped(form: Form, place: str, rng: random.Random) -> Iterator[Case]:
+    """The stack and strings at both ends of a 64 KiB segment: SP, SI and DI wrap."""
+    for access in form.accesses:
+        if access.what in ("push", "pop", "source", "destination"):
+            case = workable(form, place, rng)
+            top = form.mode.base(access.segment) + 0x1_0000 - access.size
+            case.move(access, top)
+            case.memory.append((top, (rng.randbytes(1) + b"\4\0\0")[: access.size]))
+            case.note = "wraps"
+            yield case
+
+
 def then(case: Case, expected: Expected) -> Expected:
     """What comes after an instruction that completes: nothing, a trap, or the next iteration's fault."""
     expected.vector, expected.error, expected.cr2 = case.vector, case.error, case.cr2
     if case.dr6 is not None:
         expected.words[at.DR + 6] = case.dr6
         expected.words[at.HALTED] = 0
-        expected.steps = 2
+    expected.steps = case.steps
+    if expected.eflags is None:
+        expected.eflags = whole_flags(case)
+    expected.eflags &= ~at.RF  # it holds for one instruction
+    if case.steps == 3:
+        expected.words[at.RIP] += 1  # the NOP behind it
     if case.repeated:
-        expected.steps = 2
         expected.words[at.RIP] = case.offset(w.CS, case.where)
         expected.words[ECX] = case.registers[ECX] - 1
         if expected.ram is not None:  # Unicorn was not shown the prefix, nor the page table

@@ -22,6 +22,7 @@ from .cases import (
     Case,
     condition_flags,
     far_pointer,
+    loadable,
     set_port,
     workable,
 )  # fmt: skip
@@ -367,8 +368,30 @@ def _single_step(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
     for place in form.places:
         case = without_stack_load(workable(form, place, rng))
         case.eflags |= at.TF
-        case.completes, case.dr6 = True, 0xFFFF_4FF0
+        case.completes, case.dr6, case.steps = True, 0xFFFF_4FF0, 2
         yield fault(case, DB)
+
+
+@rule("#DB held", lambda form: executes(form) and (form.holds_traps or form.row.operands[:1] == ("Sw",)))
+def _held_step(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """MOV SS and POP SS hold the trap off until the instruction behind them is done."""
+    case = base(form, rng)
+    case.reg = w.SS
+    give_selector(case, loadable(form, w.SS))
+    case.memory.append((case.where + len(case.code()), b"\x90"))
+    case.eflags |= at.TF
+    case.completes, case.dr6, case.steps = True, 0xFFFF_4FF0, 3
+    yield fault(case, DB)
+
+
+@rule("completes RF", trapping)
+def _resumed(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """DR0 names the instruction, but RF is set: it is executed, and RF cleared."""
+    case = base(form, rng)
+    case.words |= {at.DR: case.where, at.DR + 7: 0x401}
+    case.eflags |= at.RF
+    case.completes = True
+    yield case
 
 
 @rule("#DB data", lambda form: names(form) if trapping(form) else ())
@@ -378,7 +401,7 @@ def _data_breakpoint(form: Form, what: str, rng: random.Random) -> Iterator[Case
     without_stack_load(case)
     kind = 1 if access.writes and not access.reads else 3
     case.words |= {at.DR + 2: case.begins(access), at.DR + 7: 0x410 | kind << 24}
-    case.completes, case.dr6 = True, 0xFFFF_0FF4
+    case.completes, case.dr6, case.steps = True, 0xFFFF_0FF4, 2
     yield fault(case, DB)
 
 
@@ -403,8 +426,50 @@ def _second_iteration(form: Form, what: str, rng: random.Random) -> Iterator[Cas
         case.registers[EAX] = 0xAAAA_AAAA
         case.memory += [(w.SOURCE if what == "destination" else w.DESTINATION, b"\xaa" * 4)]
     case.completes = case.repeated = True
+    case.steps = 2
     case.cr2 = range(page, page + 1)
     yield fault(absent(case, page), PF, error_of(form, access))
+
+
+# --- the processor's own accesses: a supervisor's, whatever CPL is ---------------------------------
+
+
+READS_DESCRIPTOR = frozenset("LLDT LTR VERR VERW LAR LSL".split())
+
+
+@rule(
+    "#PF descriptor",
+    lambda form: executes(form) and (loads_data(form) or far(form) or form.operation in READS_DESCRIPTOR),
+)
+def _absent_descriptor(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The page of the GDT is absent: #PF, error code 0."""
+    case = base(form, rng)
+    if form.operation in READS_DESCRIPTOR:
+        give_selector(case, w.LDT_HERE)
+    case.cr2 = range(w.GDT, w.GDT + w.GDT_LIMIT)
+    yield fault(absent(case, w.GDT), PF)
+
+
+@rule("#PF gate", lambda form: form.interrupts and form.mode.pages)
+def _gate_out_of_reach(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The page of the IDT is absent: #PF, error code 0."""
+    case = base(form, rng)
+    case.eflags |= at.OF
+    table = w.IDT16 if form.mode is w.P16 else w.IDT32
+    begin = table + 8 * VECTOR_OF[form.operation]
+    case.cr2 = range(begin, begin + 8)
+    yield fault(absent(case, w.GDT), PF)
+
+
+@rule("#PF TSS", lambda form: changes_stack(form) or form.asks_io_map)
+def _absent_tss(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The page of the TSS is absent when the I/O map or the stack of ring 0 is needed: error code 0."""
+    case = base(form, rng)
+    case.eflags |= at.OF
+    if form.asks_io_map and not form.mode.v86:
+        case.eflags &= ~0x3000
+    case.cr2 = range(w.TSS, w.TSS + w.TSS_LIMIT + 1)
+    yield fault(absent(case, w.TSS), PF)
 
 
 # --- permissions ----------------------------------------------------------------------------

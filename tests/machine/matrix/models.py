@@ -386,21 +386,39 @@ def adjust_level(case: Case) -> Expected:
     return expected
 
 
-@model("VERR VERW")
-def verify(case: Case) -> Expected:
-    """The selector is a readable and writable data segment of DPL 3."""
-    expected = done(case)
-    expected.eflags = whole_flags(case) | at.ZF
-    return expected
+#: System descriptors that LAR and LSL accept (2A, LAR and LSL, tables of types)
+SYSTEM_TYPES = {"LAR": (1, 2, 3, 4, 5, 9, 11, 12), "LSL": (1, 2, 3, 9, 11), "VERR": (), "VERW": ()}
 
 
-@model("LAR LSL")
-def load_rights(case: Case) -> Expected:
+def visible(case: Case, selector: int) -> bool:
+    """Whether LAR, LSL, VERR or VERW (2A and 2B) may see a descriptor of the GDT."""
+    name, descriptor = case.form.operation, w.NAMES.get(selector & ~7)
+    if selector < 4 or selector & 4 or descriptor is None:
+        return False
+    kind, level = descriptor.kind, descriptor.kind >> 5 & 3
+    conforming = kind & 0x1C == 0x1C
+    if not conforming and level < max(case.form.mode.cpl, selector & 3):
+        return False
+    if not kind & 0x10:
+        return kind & 15 in SYSTEM_TYPES[name]
+    if name == "VERR":
+        return not kind & 8 or bool(kind & 2)
+    return name != "VERW" or kind & 0xA == 2
+
+
+@model("VERR VERW LAR LSL")
+def look(case: Case) -> Expected:
+    """ZF says whether the descriptor can be seen; LAR and LSL then tell of it."""
     expected, width = done(case), case.form.width
-    descriptor = w.NAMES[operand(case, 2) & ~7]
-    value = descriptor.attributes << 8 if case.form.operation == "LAR" else descriptor.limit
-    expected.words[case.reg] = part(case.registers[case.reg], value, width)
-    expected.eflags = whole_flags(case) | at.ZF
+    expected.eflags = whole_flags(case) & ~at.ZF
+    selector = operand(case, 2)
+    if not visible(case, selector):
+        return expected
+    expected.eflags |= at.ZF
+    descriptor = w.NAMES[selector & ~7]
+    if case.form.operation in ("LAR", "LSL"):
+        value = descriptor.attributes << 8 if case.form.operation == "LAR" else descriptor.limit
+        expected.words[case.reg] = part(case.registers[case.reg], value, width)
     return expected
 
 
@@ -502,7 +520,7 @@ def move_debug(case: Case) -> Expected:
     if case.form.row.operands[0] == "Dd":
         expected.words[at.DR + case.reg] = case.registers[case.rm]
     else:
-        expected.words[case.rm] = 0
+        expected.words[case.rm] = case.words.get(at.DR + case.reg, 0)
     return expected
 
 

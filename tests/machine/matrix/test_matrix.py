@@ -5,6 +5,7 @@ The table itself: ``python -m tests.machine.matrix``.
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,9 +15,11 @@ import pytest
 pytest.importorskip("unicorn", reason="unicorn is the oracle of most completions")
 
 from pyvirt_edu.machine import layout as at
-from pyvirt_edu.machine.opcodes import ROWS
+from pyvirt_edu.machine.opcodes import ROWS, Row
 
 from . import cells as matrix
+from .bench import Expected
+from .cases import workable
 from .cells import (
     EXCLUSIONS,
     MOST_EXCLUDED,
@@ -28,7 +31,9 @@ from .cells import (
     all_cells,
     exclusion,
 )
+from .forms import Form
 from .table import details, every_cell, summary, table
+from .world import MODES, Mode
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +79,34 @@ def test_exclusions_are_few_and_alive() -> None:
     for item in EXCLUSIONS:
         assert counts[item], f"nothing is excluded by {item}"
     assert counts.total() <= MOST_EXCLUDED * len(every_cell())
+
+
+PREFIXES = (0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x0F)
+
+
+def holes() -> list[Row]:
+    """Places of the opcode maps where the table has nothing, as rows without a name."""
+    taken = {(row.two_byte, row.opcode, reg) for row in ROWS for reg in range(8) if row.reg in (None, reg)}
+    return [
+        Row(-1, opcode, two_byte, reg, "", "", "", ())
+        for two_byte in (False, True)
+        for opcode in range(256)
+        for reg in range(8)
+        if (two_byte, opcode, reg) not in taken
+        and (two_byte or (opcode not in PREFIXES and not 0xD8 <= opcode <= 0xDF))
+    ]
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_what_no_row_names_is_undefined(runner: Runner, mode: Mode) -> None:
+    """Every other opcode, and every other ModRM.reg of a group: #UD, and nothing has changed."""
+    rows, wrong = holes(), []
+    for row in rows:
+        for place in ("register", "memory"):
+            case = workable(Form(row, 0, mode), place, random.Random(f"{row} {place}"))
+            wrong += [f"{case}: {text}" for text in runner.bench.check(case, Expected(vector=6))]
+    assert len(rows) > 500
+    assert not wrong, "\n".join(wrong[:20])
 
 
 # --- and it bites --------------------------------------------------------------------------
