@@ -58,7 +58,9 @@ class Bench:
         self.machine = m = Machine(ram=w.RAM, devices=(), history=False)
         for vector in range(32):
             m.break_on(vector)
-        m.cpu.eip = 0
+        m.enter_protected_mode(eip=0)
+        m.write(0, b"\xdb\xe3")  # FNINIT: every x87 exception masked
+        m.step()
         self.templates = {mode.name: self.template(mode) for mode in w.MODES}
         self.ram = m._a.ram
         self.wide = self.ram.view(np.uint64)

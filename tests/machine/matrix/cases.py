@@ -62,7 +62,8 @@ class Case:
         if row.has_modrm:
             reg = row.reg if row.reg is not None else self.reg
             if self.place == "register":
-                out += bytes([0xC0 | reg << 3 | self.rm])
+                rm = getattr(row, "rm", None)
+                out += bytes([0xC0 | reg << 3 | (self.rm if rm is None else rm)])
             elif bits == 16:
                 out += bytes([0x06 | reg << 3]) + struct.pack("<H", self.offset(w.DS, self.linear))
             else:

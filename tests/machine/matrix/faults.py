@@ -26,7 +26,7 @@ from .cases import (
     set_port,
     workable,
 )  # fmt: skip
-from .forms import LOADS_POINTER, STRINGS, Access, Form, segment_of
+from .forms import ALIGNED, LOADS_POINTER, STRINGS, Access, Form, segment_of
 
 DE, DB, BP, OF, BR, UD, NM, TS, NP, SS, GP, PF, AC = 0, 1, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 17
 PRESENT, WRITABLE, USER = 1, 2, 4  #: page-table entries, and bits 0 to 2 of a #PF error code
@@ -144,7 +144,7 @@ def _locked(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
     yield case
 
 
-@rule("#UD register", lambda form: form.memory_only)
+@rule("#UD register", lambda form: form.register_form_undefined)
 def _register_form(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
     """The operand must be memory: #UD."""
     case = base(form, rng)
@@ -327,7 +327,20 @@ def _write_protected(form: Form, what: str, rng: random.Random) -> Iterator[Case
     yield fault(protect(case, begin & ~0xFFF, PRESENT | USER), PF, PRESENT | error_of(form, access))
 
 
-@rule("#PF split", lambda form: names(form, lambda a: a.size > 1) if form.mode.pages else ())
+def odd(form: Form) -> tuple[str, ...]:
+    """Accesses of several bytes that may be at an odd address."""
+    return names(form, lambda a: a.size > 1) if form.operation not in ALIGNED else ()
+
+
+@rule("#GP alignment", lambda form: executes(form) and form.operation in ALIGNED)
+def _not_aligned(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The operand is not at a multiple of 16: #GP(0)."""
+    case = base(form, rng)
+    case.linear += 8
+    yield fault(case, GP)
+
+
+@rule("#PF split", lambda form: odd(form) if form.mode.pages else ())
 def _split(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
     """The access runs into a page that is absent: CR2 is that page, nothing was written before it."""
     case, access = access_case(form, what, rng)
@@ -338,7 +351,7 @@ def _split(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
     yield fault(absent(case, page), PF, error_of(form, access))
 
 
-@rule("#AC", lambda form: names(form, lambda a: a.size > 1) if form.mode.cpl == 3 else ())
+@rule("#AC", lambda form: odd(form) if form.mode.cpl == 3 else ())
 def _misaligned(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
     """At CPL 3 with CR0.AM and EFLAGS.AC, at an odd address: #AC(0)."""
     case, access = access_case(form, what, rng)

@@ -15,8 +15,12 @@ from pyvirt_edu.machine.opcodes import FLAGS_WRITTEN_UNDEFINED, ROWS, Row
 from .world import DS, ES, MODES, SS, Mode
 
 SEGMENT_NAMES = ("ES", "CS", "SS", "DS", "FS", "GS")
-IMPLIED = frozenset(("AL", "CL", "DX", "rAX", "1", *SEGMENT_NAMES))
-MEMORY_WIDTHS = {"b": 1, "w": 2, "q": 8, "s": 6}
+IMPLIED = frozenset(("AL", "CL", "AX", "DX", "rAX", "1", "ST0", "STi", *SEGMENT_NAMES))
+MEMORY_WIDTHS = {"b": 1, "w": 2, "d": 4, "q": 8, "s": 6, "t": 10}
+#: Areas that the x87 loads and stores whole, with 16 and with 32 bits of operand size
+AREAS = {"FLDENV": (14, 28), "FNSTENV": (14, 28), "FRSTOR": (94, 108), "FNSAVE": (94, 108)}
+AREAS |= dict.fromkeys(("FXSAVE", "FXRSTOR"), (512, 512))
+ALIGNED = frozenset(("FXSAVE", "FXRSTOR"))  #: #GP(0) if not at a multiple of 16
 PRIVILEGED = frozenset(
     "HLT CLTS INVD WBINVD INVLPG LGDT LIDT LLDT LTR LMSW RDMSR WRMSR SYSEXIT MOVC MOVD".split()
 )
@@ -38,11 +42,14 @@ SIZED = (
 )
 
 # What happens to a memory operand that is named first; the others are read and written
-WRITTEN = frozenset("MOV SETcc POP SLDT STR SMSW SGDT SIDT".split())
+WRITTEN = frozenset(
+    "MOV SETcc POP SLDT STR SMSW SGDT SIDT "
+    "FST FSTP FIST FISTP FBSTP FNSTENV FNSTCW FNSTSW FNSAVE FXSAVE".split()
+)
 ONLY_READ = frozenset(
     "CMP TEST PUSH CALL JMP CALLF JMPF MUL IMUL DIV IDIV BT LLDT LTR VERR VERW LMSW LGDT LIDT".split()
 )
-NO_ACCESS = frozenset("NOP LEA INVLPG UD0 UD1".split())
+NO_ACCESS = frozenset("NOP LEA INVLPG UD0 UD1 ESC".split())
 
 PUSHES = {"PUSH": 1, "PUSHA": 8, "PUSHF": 1, "CALL": 1, "CALLF": 2, "ENTER": 1}
 POPS = {"POP": 1, "POPA": 8, "POPF": 1, "RET": 1, "RETF": 2, "IRET": 3, "LEAVE": 1}
@@ -75,13 +82,15 @@ def operation(row: Row) -> str:
 def sizes(row: Row) -> tuple[int, ...]:
     """Operand sizes of a row in bits; 0 where there is none to speak of."""
     widths = {o[1:] for o in row.operands if o not in IMPLIED or o == "rAX"}
+    if row.operation in AREAS and not row.operation.startswith("FX"):
+        return (16, 32)
     if row.operands == ("Zv",) and row.operation == "BSWAP":
         return (32,)  # 16 bits are undefined
     if widths & {"v", "z", "s", "p", "a", "AX"} or row.operation in SIZED or row.operation == "LEA":
         return (16, 32)
     if "AL" in row.operands or any(o[1:] == "b" and o[0] != "I" for o in row.operands):
         return (8,)
-    for letter, size in (("w", 16), ("d", 32), ("q", 64)):
+    for letter, size in (("w", 16), ("d", 32), ("q", 64), ("t", 80)):
         if letter in widths:
             return (size,)
     return (0,)
@@ -125,7 +134,20 @@ class Form:
 
     @property
     def x87(self) -> bool:
-        return not self.row.two_byte and 0xD8 <= self.row.opcode <= 0xDF
+        """Also the two that save and restore the x87 in the layout of later processors."""
+        escape = not self.row.two_byte and 0xD8 <= self.row.opcode <= 0xDF
+        return escape or self.operation in ("FXSAVE", "FXRSTOR")
+
+    @property
+    def register_form_undefined(self) -> bool:
+        """The operand must be memory, and no other row takes the register form."""
+        row = self.row
+        return self.memory_only and not any(
+            (other.two_byte, other.opcode, other.reg) == (row.two_byte, row.opcode, row.reg)
+            and other.mod != "m"
+            and other is not row
+            for other in ROWS
+        )
 
     @property
     def lockable(self) -> bool:
@@ -220,6 +242,8 @@ class Form:
         """Bytes of the memory operand."""
         if self.operation in ("SLDT", "STR", "SMSW") or "Sw" in self.row.operands:
             return 2
+        if self.operation in AREAS:
+            return AREAS[self.operation][self.width == 4]
         assert self.memory_operand is not None
         width = self.row.operands[self.memory_operand][1:]
         if width in ("a", "p"):
@@ -233,8 +257,8 @@ class Form:
         name = self.operation
         if self.memory_operand is not None and name not in NO_ACCESS:
             first = self.memory_operand == 0
-            writes = first and name not in ONLY_READ
-            reads = not first or name not in WRITTEN
+            writes = name in WRITTEN if self.x87 else first and name not in ONLY_READ
+            reads = not writes or name not in WRITTEN
             size = self.operand_bytes()
             found.append(Access("operand", DS, size, size, reads, writes))
         size = 1 if self.size == 8 else self.width
