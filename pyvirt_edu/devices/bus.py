@@ -31,7 +31,7 @@ from .layout import (
 )
 from .pic import acknowledge, pic_read, pic_reset, pic_write, set_line
 from .pit import pit_event, pit_read, pit_reset, pit_write
-from .speaker import speaker_read, speaker_write
+from .speaker import speaker_read, speaker_reset, speaker_write
 from .system_ports import EXIT_PORT, exit_write, system_read, system_reset, system_write
 from .uart import console_input, uart_event, uart_read, uart_reset, uart_write
 
@@ -118,6 +118,7 @@ def reset(m, by_guest):
         devices(m)[EVENTS + i] = NEVER
     pic_reset(m)
     pit_reset(m)
+    speaker_reset(m)
     uart_reset(m)
     system_reset(m)
 

@@ -90,8 +90,10 @@ def set_line(m, line, level):
 
 @core
 def take(m, chip, input_):
-    """The processor has acknowledged a request."""
+    """The processor has acknowledged a request; INT falls, and rises again if there is more."""
     d = devices(m)
+    if chip == SLAVE:
+        set_input(m, MASTER, CASCADE, 0)
     bit = 1 << input_
     if level_inputs(m, chip) & bit == 0:
         d[chip + IRR] &= ~bit
@@ -140,6 +142,7 @@ def highest_in_service(m, chip):
 def initialize(m, chip, value):
     """ICW1 starts the initialization sequence; inputs must rise again to ask."""
     d = devices(m)
+    d[chip + LEVEL] = value >> 3 & 1
     d[chip + IRR] = d[chip + LINES] & level_inputs(m, chip)
     d[chip + IMR] = 0
     d[chip + ISR] = 0
@@ -152,7 +155,6 @@ def initialize(m, chip, value):
     d[chip + NESTED] = 0
     d[chip + NEED_ICW4] = value & 1
     d[chip + SINGLE] = value >> 1 & 1
-    d[chip + LEVEL] = value >> 3 & 1
     d[chip + STEP] = 2
 
 
@@ -184,7 +186,7 @@ def write_command(m, chip, value):
     elif value & 8:
         if value & 4:
             d[chip + POLL] = 1
-        elif value & 2:
+        if value & 2:
             d[chip + READ_ISR] = value & 1
         if value & 0x40:
             d[chip + SPECIAL_MASK] = value >> 5 & 1
@@ -227,8 +229,10 @@ def pic_write(m, port, value):
     d = devices(m)
     if port == 0x4D0:
         d[MASTER + ELCR] = value & 0xF8  # the timer, the keyboard and the cascade are edges
+        d[MASTER + IRR] |= d[MASTER + LINES] & d[MASTER + ELCR]
     elif port == 0x4D1:
         d[SLAVE + ELCR] = value & 0xDE  # so are the clock and the x87
+        d[SLAVE + IRR] |= d[SLAVE + LINES] & d[SLAVE + ELCR]
     elif port & 1:
         write_data(m, chip_of(port), value)
     else:
@@ -261,10 +265,12 @@ def pic_read(m, port):
 
 @core
 def pic_reset(m):
-    """Power on: nothing gets through before the firmware has initialized the chips."""
+    """Nothing gets through before the firmware has initialized the chips. The levels of the
+    inputs are the devices' matter."""
     d = devices(m)
     for i in range(2 * CHIP_WORDS):
-        d[PIC + i] = 0
+        if i % CHIP_WORDS != LINES:
+            d[PIC + i] = 0
     d[MASTER + IMR] = 0xFF
     d[SLAVE + IMR] = 0xFF
     d[MASTER + LOWEST] = 7

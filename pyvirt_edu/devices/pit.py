@@ -20,22 +20,27 @@ PIT_HZ = 1_193_182
 # ticks / cycles as a fraction in lowest terms
 TICKS, CYCLES_FOR_TICKS = PIT_HZ // 2, CPU_HZ // 2
 
+BEGIN = 1 << 20  # the number of the first tick: a period may have begun before that
+
 # words of one counter
 MODE, BCD, ACCESS, RELOAD, NEXT, WAITING, START, GATE, HELD, LOADED = range(10)
 LOW_WRITTEN, LOW_BYTE, LATCHED, LATCH, STATUS_LATCHED, STATUS, READ_HIGH, RUNNING = range(10, 18)
+FROZEN, PROGRAMMED = range(18, 20)
 COUNTER_WORDS = 20
 ACCESS_LOW, ACCESS_HIGH, ACCESS_BOTH = 1, 2, 3
 
 
 @core
 def ticks_at(cycles):
-    """Pulses of the chip's clock up to a cycle count; no intermediate result overflows."""
-    return cycles // CYCLES_FOR_TICKS * TICKS + cycles % CYCLES_FOR_TICKS * TICKS // CYCLES_FOR_TICKS
+    """The pulse of the chip's clock at a cycle count; no intermediate result overflows."""
+    part = cycles % CYCLES_FOR_TICKS * TICKS // CYCLES_FOR_TICKS
+    return BEGIN + cycles // CYCLES_FOR_TICKS * TICKS + part
 
 
 @core
-def cycles_at(ticks):
-    """The first cycle count at which so many pulses have passed."""
+def cycles_at(tick):
+    """The first cycle count at which this pulse has come."""
+    ticks = tick - BEGIN
     part = ticks % TICKS * CYCLES_FOR_TICKS
     return ticks // TICKS * CYCLES_FOR_TICKS + (part + TICKS - 1) // TICKS
 
@@ -47,21 +52,21 @@ def counter(n):
 
 @core
 def periodic(mode):
-    """Rate generator and square wave; bit 2 of their encoding does not matter."""
+    """Rate generator and square wave."""
     return mode == 2 or mode == 3
 
 
 @core
 def triggered(mode):
-    """Modes that a rising gate starts."""
+    """Modes that a rising gate starts; its level does not matter to them."""
     return mode == 1 or mode == 5
 
 
 @core
 def elapsed(m, at, tick):
-    """Ticks since the counter was loaded, without those when the gate held it."""
+    """Ticks since the counter was loaded, without those when something held it."""
     d = devices(m)
-    if d[at + GATE] == 0 and not triggered(d[at + MODE]):
+    if d[at + FROZEN] or d[at + GATE] == 0 and not triggered(d[at + MODE]):
         return d[at + HELD]
     if tick < d[at + START]:
         return 0
@@ -69,17 +74,33 @@ def elapsed(m, at, tick):
 
 
 @core
-def take_next(m, at, tick):
-    """A count written to a periodic counter that runs counts from the end of its period on."""
+def high_part(m, at):
+    """How long the output of a periodic counter is high."""
     d = devices(m)
-    if d[at + WAITING] and d[at + GATE]:
-        period = d[at + RELOAD]
-        done = elapsed(m, at, d[at + WAITING]) // period + 1
-        boundary = d[at + START] + done * period
-        if tick >= boundary:
-            d[at + START] = boundary
-            d[at + RELOAD] = d[at + NEXT]
-            d[at + WAITING] = 0
+    if d[at + MODE] == 2:
+        return d[at + RELOAD] - 1
+    return (d[at + RELOAD] + 1) // 2
+
+
+@core
+def take_next(m, at, tick):
+    """A count written to a periodic counter that runs counts from the end of its period on; in
+    mode 3, of its half period (data sheet, modes 2 and 3, "writing a new count")."""
+    d = devices(m)
+    if d[at + WAITING] == 0 or d[at + GATE] == 0 or not periodic(d[at + MODE]):
+        return
+    period, high = d[at + RELOAD], high_part(m, at)
+    place = elapsed(m, at, d[at + WAITING]) % period
+    boundary = d[at + WAITING] - place + period
+    after_high = d[at + MODE] == 3 and place < high
+    if after_high:
+        boundary = d[at + WAITING] - place + high
+    if tick >= boundary:
+        d[at + RELOAD] = d[at + NEXT]
+        d[at + WAITING] = 0
+        d[at + START] = boundary
+        if after_high:
+            d[at + START] = boundary - high_part(m, at)
 
 
 @core
@@ -103,17 +124,29 @@ def output(m, at, tick):
             return 0
         return 1
     if periodic(mode):
-        if d[at + GATE] == 0:
+        if d[at + GATE] == 0 or reload == 1 or past % reload < high_part(m, at):
             return 1
-        low_from = reload - 1
-        if mode == 3:
-            low_from = (reload + 1) // 2
-        if past % reload >= low_from:
-            return 0
-        return 1
+        return 0
     if past == reload:
         return 0  # modes 4 and 5: a strobe of one tick
     return 1
+
+
+@core
+def square_wave_value(reload, past):
+    """What mode 3 counts: by twos, once for each half of the output."""
+    past = past % reload
+    high = (reload + 1) // 2
+    odd = reload & 1
+    low_half = 0
+    if past >= high:
+        past -= high
+        low_half = 1
+    if past == 0 or odd == 0:
+        return reload - 2 * past
+    if low_half:
+        return reload - 1 - 2 * past  # an odd count is decremented by 3 first
+    return reload + 1 - 2 * past  # or by 1
 
 
 @core
@@ -124,21 +157,12 @@ def value(m, at, tick):
     if d[at + LOADED] == 0:
         return 0
     past = elapsed(m, at, tick)
-    if d[at + RUNNING] == 0:
+    if d[at + RUNNING] == 0 and d[at + FROZEN] == 0:
         past = 0
     if mode == 2:
         return reload - past % reload
     if mode == 3:
-        past = past % reload
-        high = (reload + 1) // 2
-        if past >= high:
-            past -= high
-        even = reload & ~1
-        if reload & 1 and past == 0:
-            return reload
-        if even == 0:
-            return 0
-        return even - 2 * past % even
+        return square_wave_value(reload, past)
     size = 0x10000
     if d[at + BCD]:
         size = 10000
@@ -169,7 +193,9 @@ def next_change(m, at, tick):
     """The first tick after this one at which the output differs, NEVER if it stays."""
     d = devices(m)
     mode, reload = d[at + MODE], d[at + RELOAD]
-    if d[at + RUNNING] == 0 or d[at + GATE] == 0 and not triggered(mode):
+    if d[at + RUNNING] == 0 or d[at + FROZEN] or periodic(mode) and reload == 1:
+        return NEVER
+    if d[at + GATE] == 0 and not triggered(mode):
         return NEVER
     start = d[at + START]
     if tick < start:
@@ -182,12 +208,9 @@ def next_change(m, at, tick):
             return start + reload
         return NEVER
     if periodic(mode):
-        low_from = reload - 1
-        if mode == 3:
-            low_from = (reload + 1) // 2
-        place = past % reload
-        if place < low_from:
-            return tick - place + low_from
+        place, high = past % reload, high_part(m, at)
+        if place < high:
+            return tick - place + high
         return tick - place + reload
     if past < reload:
         return start + reload
@@ -227,19 +250,32 @@ def load_count(m, at, number, tick):
     if number == 0:
         number = size
     mode = d[at + MODE]
-    if triggered(mode):
-        d[at + NEXT] = number  # used at the next trigger
-        if d[at + RUNNING] == 0:
-            d[at + RELOAD] = number
-    elif periodic(mode) and d[at + RUNNING] and d[at + GATE]:
-        d[at + NEXT] = number
-        d[at + WAITING] = tick
-    else:
-        d[at + RELOAD] = number
-        d[at + START] = tick + 1
-        d[at + HELD] = 0
-        d[at + RUNNING] = 1
     d[at + LOADED] = 1
+    d[at + FROZEN] = 0
+    counting = d[at + RUNNING] & d[at + GATE] != 0 and d[at + RELOAD] != 1 and tick >= d[at + START]
+    if triggered(mode) or periodic(mode) and counting:
+        d[at + NEXT] = number  # used at the next trigger, or at the end of the period
+        d[at + WAITING] = tick
+        return
+    d[at + RELOAD] = number
+    d[at + START] = tick + 1
+    d[at + HELD] = 0
+    d[at + RUNNING] = 1
+
+
+@core
+def rising_gate(m, at, tick):
+    """A trigger for some modes, permission to go on counting for the others."""
+    d = devices(m)
+    mode = d[at + MODE]
+    if triggered(mode) or periodic(mode):
+        if d[at + WAITING]:
+            d[at + RELOAD] = d[at + NEXT]
+            d[at + WAITING] = 0
+            d[at + RUNNING] = 1
+        d[at + START] = tick + 1
+    elif d[at + FROZEN] == 0:
+        d[at + START] = max(tick, d[at + START]) - d[at + HELD]
 
 
 @core
@@ -250,19 +286,11 @@ def set_gate(m, n, level):
     tick = ticks_at(now(m))
     take_next(m, at, tick)
     before = d[at + GATE]
-    mode = d[at + MODE]
-    if before and level == 0:
+    if before and level == 0 and d[at + FROZEN] == 0:
         d[at + HELD] = elapsed(m, at, tick)
     d[at + GATE] = level
     if before == 0 and level and d[at + LOADED]:
-        if triggered(mode):
-            d[at + RELOAD] = d[at + NEXT]
-            d[at + START] = tick + 1
-            d[at + RUNNING] = 1
-        elif periodic(mode):
-            d[at + START] = tick + 1
-        else:
-            d[at + START] = tick - d[at + HELD]
+        rising_gate(m, at, tick)
     if n == 0:
         refresh(m, tick)
 
@@ -278,14 +306,13 @@ def counter_output(m, n):
 
 @core
 def latch_status(m, at, tick):
+    """OUT, whether the last count written has not reached the counter yet, the control word."""
     d = devices(m)
     if d[at + STATUS_LATCHED] == 0:
         null = 1
-        if d[at + RUNNING] and d[at + WAITING] == 0 and tick >= d[at + START]:
+        if d[at + RUNNING] and d[at + WAITING] == 0 and d[at + FROZEN] == 0 and tick >= d[at + START]:
             null = 0
-        d[at + STATUS] = (
-            output(m, at, tick) << 7 | null << 6 | d[at + ACCESS] << 4 | d[at + MODE] << 1 | d[at + BCD]
-        )
+        d[at + STATUS] = output(m, at, tick) << 7 | null << 6 | d[at + PROGRAMMED]
         d[at + STATUS_LATCHED] = 1
 
 
@@ -322,10 +349,13 @@ def control(m, word, tick):
     mode = word >> 1 & 7
     if mode > 5:
         mode -= 4
+    d[at + PROGRAMMED] = word & 0x3F
     d[at + ACCESS] = access
     d[at + MODE] = mode
     d[at + BCD] = word & 1
     d[at + RUNNING] = 0
+    d[at + LOADED] = 0
+    d[at + FROZEN] = 0
     d[at + WAITING] = 0
     d[at + LATCHED] = 0
     d[at + STATUS_LATCHED] = 0
@@ -353,8 +383,10 @@ def pit_write(m, port, byte):
     elif d[at + LOW_WRITTEN] == 0:
         d[at + LOW_BYTE] = byte
         d[at + LOW_WRITTEN] = 1
-        if d[at + MODE] == 0:
-            d[at + RUNNING] = 0  # the first byte stops the count
+        if d[at + MODE] == 0 and d[at + RUNNING]:
+            d[at + HELD] = elapsed(m, at, tick)
+            d[at + FROZEN] = 1  # the first byte stops the count,
+            d[at + RUNNING] = 0  # and takes the output low
     else:
         d[at + LOW_WRITTEN] = 0
         load_count(m, at, byte << 8 | d[at + LOW_BYTE], tick)
@@ -407,7 +439,6 @@ def pit_reset(m):
         d[PIT + i] = 0
     for i in range(3):
         d[counter(i) + ACCESS] = ACCESS_BOTH
-        d[counter(i) + MODE] = 0
     d[counter(0) + GATE] = 1
     d[counter(1) + GATE] = 1
-    set_event(m, EVENT_PIT, NEVER)
+    refresh(m, ticks_at(now(m)))

@@ -24,3 +24,8 @@ def speaker_read(m):
 def speaker_write(m, byte):
     devices(m)[CONTROL] = byte & 15
     set_gate(m, 2, byte & 1)
+
+
+@core
+def speaker_reset(m):
+    devices(m)[CONTROL] = 0

@@ -207,7 +207,7 @@ def receive_typed(m, time):
     place = UART_IN_BYTES + d[IN_TAIL] % ENTRIES * ENTRY
     byte, what = device_bytes(m)[place], device_bytes(m)[place + 1]
     d[IN_TAIL] += 1
-    d[NEXT_IN] = time + character_time(m)
+    d[NEXT_IN] = now(m) + character_time(m)  # it may have waited for room
     if what == TYPED_BREAK:
         receive(m, 0, LSR_BI, time)
     else:
