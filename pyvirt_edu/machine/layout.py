@@ -75,7 +75,7 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("event_error", 1),
     ("stop", 1),  # nonzero: end the block after the current instruction
     ("attention", 1),  # nonzero: look at the fields below before the next instruction
-    ("shadow", 1),  # 1 while STI, MOV SS or POP SS hold interrupts off
+    ("shadow", 1),  # SHADOW_ bits: STI, MOV SS or POP SS hold interrupts off
     ("shadow_rip", 1),
     ("halted", 1),
     ("interrupt_line", 1),  # 0, or 0x100 | vector
@@ -223,6 +223,9 @@ IDLE_CYCLES = _offset("idle_cycles")
 SERVICE = _offset("service")
 RAM_MAP = _offset("ram_map")
 FERR = _offset("ferr")
+# The instruction after STI or MOV SS: it comes next, it is about to run, and for MOV SS and
+# POP SS alone debug exceptions wait too (manual 3A, 6.8.3).
+SHADOW_NEXT, SHADOW_ARMED, SHADOW_DEBUG = 1, 2, 4
 DELIVERED_AT = _offset("delivered_at")
 NEVER = 1 << 63  # a cycle count that no run reaches
 

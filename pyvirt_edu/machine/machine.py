@@ -511,6 +511,11 @@ class Machine:
         return self._c[CYCLES]  # type: ignore[no-any-return]
 
     @property
+    def idle_cycles(self) -> int:
+        """Cycles since reset in which the processor was halted."""
+        return self._c[IDLE_CYCLES]  # type: ignore[no-any-return]
+
+    @property
     def ledger(self) -> Ledger:
         """What was done so far, by kind."""
         c = self._c

@@ -32,6 +32,8 @@ from .layout import (
     RIP,
     RSP,
     SHADOW,
+    SHADOW_DEBUG,
+    SHADOW_NEXT,
     SS,
     SYSENTER_CS,
     SYSENTER_EIP,
@@ -92,7 +94,7 @@ SOFTWARE, SOFTWARE_TRAP, ICEBP = 1, 3, 4  # kinds of delivery, see interrupts.py
 def hold_interrupts(m):
     """MOV SS and POP SS: no interrupt before the next instruction is done."""
     c = cpu(m)
-    c[SHADOW] = 1
+    c[SHADOW] = SHADOW_NEXT | SHADOW_DEBUG
     c[ATTENTION] = 1
 
 

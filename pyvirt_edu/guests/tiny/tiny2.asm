@@ -125,11 +125,11 @@ start_timer:
         out 0x21, al
         mov al, 0xff
         out 0xa1, al
-        mov al, 0x34                    ; 100 times a second
+        mov al, 0x34                    ; a thousand times a second
         out 0x43, al
-        mov al, 0x9c
+        mov al, 0xa9
         out 0x40, al
-        mov al, 0x2e
+        mov al, 0x04
         out 0x40, al
         ret
 
