@@ -141,14 +141,14 @@ def code_selector(form: Form) -> int:
     return form.mode.selectors[w.CS]
 
 
-def loadable(form: Form, segment: int) -> int:
+def loadable(form: Form, segment: int, rng: random.Random) -> int:
     """A selector that can be loaded into a segment register, and is another than before."""
     mode = form.mode
     if not mode.protected:
         return w.OTHER_BASE >> 4
     if segment == w.SS and mode.cpl == 0:
-        return w.OTHER_SS
-    return w.OTHER | mode.cpl
+        return rng.choice((w.OTHER_SS, w.FRESH_SS))
+    return rng.choice((w.OTHER, w.FRESH)) | mode.cpl
 
 
 def condition_flags(code: int, holds: bool) -> int:
@@ -278,7 +278,7 @@ def _pop(case: Case, rng: random.Random) -> None:
     if segment is None:
         case.put(w.STACK, rng.randrange(1 << 32))
     else:
-        case.put(w.STACK, loadable(case.form, segment))
+        case.put(w.STACK, loadable(case.form, segment, rng))
 
 
 @prepares("LEAVE")
@@ -294,7 +294,7 @@ def _enter(case: Case, rng: random.Random) -> None:
 
 @prepares("LDS LES LSS LFS LGS")
 def _load_pointer(case: Case, rng: random.Random) -> None:
-    selector = loadable(case.form, LOADS_POINTER[case.form.operation])
+    selector = loadable(case.form, LOADS_POINTER[case.form.operation], rng)
     case.set_operand(rng.randbytes(case.form.width) + selector.to_bytes(2, "little"))
 
 
@@ -305,7 +305,7 @@ def _move(case: Case, rng: random.Random) -> None:
         choices = (w.ES, w.SS, w.DS, w.FS, w.GS) + ((w.CS,) if operands[1] == "Sw" else ())
         case.reg = rng.choice(choices)
         if operands[0] == "Sw":
-            case.set_operand(loadable(case.form, case.reg).to_bytes(2, "little"))
+            case.set_operand(loadable(case.form, case.reg, rng).to_bytes(2, "little"))
 
 
 @prepares("MOVC")

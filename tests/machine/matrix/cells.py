@@ -143,6 +143,8 @@ class Runner:
         for case in chosen:
             if not case.completes:
                 yield case, MANUAL, faulted(case)
+                case = otherwise(case)
+                yield case, MANUAL, faulted(case)
                 continue
             oracle, expected = self.completed(case)
             if expected is None:
@@ -159,6 +161,14 @@ class Runner:
             return MODEL, model(case)
         expected, problem = self.unicorn.judge(case)
         return (UNICORN, expected) if expected else (problem, None)
+
+
+def otherwise(case: Case) -> Case:
+    """The same with TF set and, where it can be, paging on: a fault is a fault."""
+    words = case.words
+    if case.form.mode.pages and at.CR0 not in words:
+        words = words | {at.CR0: 0x8000_0011}
+    return replace(case, eflags=case.eflags | at.TF, words=words)
 
 
 def completions(cell: Cell, rng: random.Random) -> Iterator[Case]:

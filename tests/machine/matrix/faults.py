@@ -285,7 +285,71 @@ def _expand_down(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
     segment = access.segment
     case.words[at.ATTRIBUTES + segment] = form.mode.attributes(segment) | 4
     case.words[at.LIMIT + segment] = case.offset(segment, case.begins(access))
-    yield fault(case, GP)
+    yield fault(case, GP, note="below")
+    if access.size > 1 and form.operation not in ALIGNED:
+        case, access = access_case(form, what, rng)
+        case.move(access, form.mode.base(segment) + 0xFFFF)
+        case.words[at.ATTRIBUTES + segment] = 0xF7
+        case.words[at.LIMIT + segment] = 0xFF
+        yield fault(case, GP, note="past FFFF, with B clear")
+
+
+@rule(
+    "#SS expand-down",
+    lambda form: names(form, lambda a: a.segment == w.SS) if form.mode.protected else (),
+)
+def _expand_down_stack(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """An expand-down stack, and the access begins at its limit: #SS(0)."""
+    case, access = access_case(form, what, rng)
+    case.words[at.ATTRIBUTES + w.SS] = form.mode.attributes(w.SS) | 4
+    case.words[at.LIMIT + w.SS] = case.offset(w.SS, case.begins(access))
+    yield fault(case, SS, external(form))
+
+
+# --- as far as it may go: the same instructions complete ------------------------------------------
+
+
+@rule("completes at limit", names)
+def _at_limit(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """The last byte of the access is the last one of the segment."""
+    case, access = access_case(form, what, rng)
+    size = access.size if what == "push" else access.total
+    case.words[at.LIMIT + access.segment] = case.offset(access.segment, case.begins(access)) + size - 1
+    case.completes = True
+    yield case
+
+
+def falls_through(form: Form) -> bool:
+    return executes(form) and not (form.jumps or form.far or form.interrupts)
+
+
+@rule("completes at code limit", lambda form: falls_through(form) and "SYS" not in form.operation)
+def _at_code_limit(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The last byte of the instruction is the last one of CS."""
+    case = base(form, rng)
+    case.words[at.LIMIT + w.CS] = case.offset(w.CS, case.where) + len(case.code()) - 1
+    case.completes = True
+    yield case
+
+
+@rule("completes in 15 bytes", executes)
+def _longest(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """As long as an instruction may be."""
+    case = base(form, rng)
+    case.prefixes = b"\x3e" * (15 - len(case.code()))
+    case.completes = True
+    yield case
+
+
+@rule("completes beside", names)
+def _beside_breakpoint(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """Data breakpoints on the bytes just before and behind the access: nothing happens."""
+    case, access = access_case(form, what, rng)
+    begin = case.begins(access)
+    first = begin + access.size - access.total if what == "push" else begin
+    case.words |= {at.DR: first - 1, at.DR + 1: first + access.total, at.DR + 7: 0x33_0405}
+    case.completes = True
+    yield case
 
 
 def pages_of(begin: int, access: Access) -> range:
@@ -342,13 +406,16 @@ def _not_aligned(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
 
 @rule("#PF split", lambda form: odd(form) if form.mode.pages else ())
 def _split(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
-    """The access runs into a page that is absent: CR2 is that page, nothing was written before it."""
+    """The access runs into a page that is absent or may not be written: CR2 is that page."""
     case, access = access_case(form, what, rng)
     page = (case.begins(access) & ~0xFFF) + 0x1000
     begin = page - 1 if what != "push" else page + 1 - access.size
-    case.move(access, begin)
-    case.cr2 = range(page, page + 1)
-    yield fault(absent(case, page), PF, error_of(form, access))
+    for flags in (WRITABLE | USER, PRESENT | USER) if access.writes else (WRITABLE | USER,):
+        case, _ = access_case(form, what, rng)
+        case.move(access, begin)
+        case.cr2 = range(page, page + 1)
+        case.words[at.CR0] = 0x1_0011
+        yield fault(protect(case, page, flags), PF, flags & PRESENT | error_of(form, access))
 
 
 @rule("#AC", lambda form: odd(form) if form.mode.cpl == 3 else ())
@@ -390,7 +457,7 @@ def _held_step(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
     """MOV SS and POP SS hold the trap off until the instruction behind them is done."""
     case = base(form, rng)
     case.reg = w.SS
-    give_selector(case, loadable(form, w.SS))
+    give_selector(case, loadable(form, w.SS, rng))
     case.memory.append((case.where + len(case.code()), b"\x90"))
     case.eflags |= at.TF
     case.completes, case.dr6, case.steps = True, 0xFFFF_4FF0, 3

@@ -107,11 +107,15 @@ def segment(case: Case, expected: Expected, number: int, selector: int) -> None:
     expected.words[at.SELECTOR + number] = selector
     if not case.form.mode.protected:
         expected.words[at.BASE + number] = selector << 4
+        if case.form.mode.v86:  # in real mode the limit stays what it was
+            expected.words[at.LIMIT + number] = 0xFFFF
         return
     descriptor = w.NAMES[selector & ~7]
     expected.words[at.BASE + number] = descriptor.base
     expected.words[at.LIMIT + number] = descriptor.limit
-    expected.words[at.ATTRIBUTES + number] = descriptor.attributes
+    expected.words[at.ATTRIBUTES + number] = descriptor.attributes | 1
+    if not descriptor.kind & 1:  # a first use is noted in the table
+        expected.memory.append((w.GDT + (selector & ~7) + 5, bytes([descriptor.kind | 1])))
 
 
 def whole_flags(case: Case) -> int:

@@ -199,4 +199,4 @@ def test_the_table_can_be_read(runner: Runner) -> None:
     assert "?" not in line
     del result.run[cells[0]]
     assert "?UUUU" in table(result, cells)
-    assert "#GP length                   M1" in details(result, cells)
+    assert "#GP length                   M2" in details(result, cells)

@@ -57,8 +57,8 @@ FLAT = RAM - 1
 (
     CODE16, CODE32, CODE32_3, ES16, SS16, DS16, FS16, GS16, DATA32, DATA32_3, TSS_BUSY, TSS_FREE,
     LDT_HERE, ABSENT_DATA, ABSENT_CODE, SHORT_CODE, SHORT_TSS, ABSENT_SYSTEM, OTHER, OTHER_SS,
-    ABSENT_SS, ABSENT_CODE_3, SHORT_CODE_3, ABSENT_TSS, DATA_0,
-) = range(8, 8 + 25 * 8, 8)  # fmt: skip
+    ABSENT_SS, ABSENT_CODE_3, SHORT_CODE_3, ABSENT_TSS, DATA_0, FRESH, FRESH_SS,
+) = range(8, 8 + 27 * 8, 8)  # fmt: skip
 BEYOND_GDT = 0xF00
 NAMES = {
     CODE16: Descriptor(CODE_PAGE, 0xFFFF, 0x9B),
@@ -85,6 +85,8 @@ NAMES = {
     ABSENT_CODE_3: Descriptor(0, FLAT, 0x7B, True),
     SHORT_CODE_3: Descriptor(0, 0xFF, 0xFB, True),
     ABSENT_TSS: Descriptor(TSS_AVAILABLE, 0x67, 0x09),
+    FRESH: Descriptor(OTHER_BASE + 16, 0x5432, 0xF2),
+    FRESH_SS: Descriptor(OTHER_BASE + 16, 0x5432, 0x92),
     DATA_0: Descriptor(0, FLAT, 0x93, True),
 }
 CALL_GATE, ABSENT_GATE = max(NAMES) + 8, max(NAMES) + 16
