@@ -29,6 +29,7 @@ class Case:
     linear: int = w.OPERAND  #: and of the memory operand
     reg: int = EDX  #: ModRM.reg, where the opcode does not use it
     rm: int = EBX
+    by_ebp: bool = False  #: the memory operand is [EBP + 0], which is in SS
     other_address: bool = False  #: the other address size, by prefix
     immediate: bytes = b""
     memory: list[tuple[int, bytes]] = field(default_factory=list)
@@ -64,6 +65,8 @@ class Case:
             if self.place == "register":
                 rm = getattr(row, "rm", None)
                 out += bytes([0xC0 | reg << 3 | (self.rm if rm is None else rm)])
+            elif self.by_ebp:
+                out += bytes([0x40 | reg << 3 | (6 if bits == 16 else 5), 0])
             elif bits == 16:
                 out += bytes([0x06 | reg << 3]) + struct.pack("<H", self.offset(w.DS, self.linear))
             else:

@@ -143,7 +143,7 @@ class Runner:
         for case in chosen:
             if not case.completes:
                 yield case, MANUAL, faulted(case)
-                case = otherwise(case)
+                case = otherwise(case, cell.variant)
                 yield case, MANUAL, faulted(case)
                 continue
             oracle, expected = self.completed(case)
@@ -163,12 +163,13 @@ class Runner:
         return (UNICORN, expected) if expected else (problem, None)
 
 
-def otherwise(case: Case) -> Case:
-    """The same with TF set and, where it can be, paging on: a fault is a fault."""
+def otherwise(case: Case, variant: str) -> Case:
+    """The same with TF set and, where it can be, paging on and the other address size."""
     words = case.words
     if case.form.mode.pages and at.CR0 not in words:
         words = words | {at.CR0: 0x8000_0011}
-    return replace(case, eflags=case.eflags | at.TF, words=words)
+    other = variant == "operand" and not case.by_ebp
+    return replace(case, eflags=case.eflags | at.TF, words=words, other_address=other)
 
 
 def completions(cell: Cell, rng: random.Random) -> Iterator[Case]:

@@ -16,6 +16,7 @@ from pyvirt_edu.machine import layout as at
 from . import world as w
 from .cases import (
     EAX,
+    EBP,
     ECX,
     EDX,
     ESP,
@@ -229,7 +230,7 @@ rule("#SS limit", lambda form: names(form, lambda a: a.segment == w.SS))(_limit)
 
 @rule("#SS limit", lambda form: names(form, lambda a: a.overridable))
 def _stack_override(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
-    """The same in SS, by a prefix: #SS(0)."""
+    """The same in SS, by a prefix or by EBP: #SS(0)."""
     case, access = access_case(form, what, rng)
     case.prefixes = b"\x36"
     offset = case.offset(w.DS, case.begins(access))
@@ -237,6 +238,12 @@ def _stack_override(form: Form, what: str, rng: random.Random) -> Iterator[Case]
     if case.offset(w.SS, w.STACK) + 8 < offset:
         case.note = "the stack itself is within its limit"
     yield fault(case, SS)
+    if what == "operand" and form.row.has_modrm:
+        case, access = access_case(form, what, rng)
+        case.by_ebp = True
+        case.words[at.LIMIT + w.SS] = case.offset(w.SS, w.STACK) + 0x80 + access.size - 2
+        case.point(EBP, w.SS, w.STACK + 0x80)
+        yield fault(case, SS, note="by EBP")
 
 
 @rule("#GP null", lambda form: names(form, lambda a: a.segment != w.SS) if form.mode.protected else ())
@@ -892,6 +899,43 @@ def _absent_code(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
     """The code segment is absent: #NP(selector)."""
     selector = w.ABSENT_CODE_3 if form.mode.cpl else w.ABSENT_CODE
     yield from far_cases(form, rng, [(selector | form.mode.cpl, NP, selector)])
+
+
+def outward(form: Form) -> bool:
+    """Returns from ring 0 to ring 3, with a stack of its own."""
+    return far(form) and form.operation in ("RETF", "IRET") and form.mode.cpl == 0
+
+
+def return_outward(form: Form, rng: random.Random, stack: int) -> Case:
+    case = base(form, rng)
+    words = [w.TARGET, w.CODE32_3 | 3]
+    if form.operation == "IRET":
+        words.append(2 | at.ZF)
+    else:
+        words += [0] * (len(case.immediate) * 4 // form.width)
+    case.put(w.STACK, *words, w.STACK + 0x40, stack)
+    return case
+
+
+@rule("#GP outer stack", outward)
+def _bad_outer_stack(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """SS for ring 3 is null: #GP(0); beyond the table, code, or of ring 0: #GP(selector)."""
+    for stack in (0, w.BEYOND_GDT | 3, w.CODE32_3 | 3, w.DATA32 | 3, w.DATA32_3 | 1):
+        yield fault(return_outward(form, rng, stack), GP, stack & ~3, note=f"SS {stack:#x}")
+
+
+@rule("#SS outer stack", outward)
+def _absent_outer_stack(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """SS for ring 3 is absent: #SS(selector)."""
+    yield fault(return_outward(form, rng, w.ABSENT_DATA | 3), SS, w.ABSENT_DATA)
+
+
+@rule("completes outward", lambda form: outward(form) and form.width == 4)
+def _outward(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """To ring 3: segments that ring 3 may not use become null."""
+    case = return_outward(form, rng, w.DATA32_3 | 3)
+    case.completes = True
+    yield case
 
 
 @rule("#GP far target", lambda form: form.far)

@@ -194,7 +194,20 @@ def far_return(case: Case) -> Expected:
     go_far(case, expected, contents(case, w.STACK + width, 2), contents(case, w.STACK, width))
     released = 8 if case.form.row.operands else 0
     move_stack(case, expected, 2 * width + released)
+    change_stack(case, expected, w.STACK + 2 * width + released, released)
     return expected
+
+
+def change_stack(case: Case, expected: Expected, place: int, released: int = 0) -> None:
+    """A return to an outer ring: SS:ESP from the stack; what DPL forbids becomes null."""
+    if expected.words[at.SELECTOR + w.CS] & 3 == case.form.mode.cpl or not case.form.mode.protected:
+        return
+    expected.words[at.CPL] = 3
+    expected.words[ESP] = contents(case, place, 4) + released
+    segment(case, expected, w.SS, contents(case, place + 4, 2))
+    for number in (w.ES, w.DS, w.FS, w.GS):
+        for field in (at.SELECTOR, at.BASE, at.LIMIT, at.ATTRIBUTES):
+            expected.words[field + number] = 0
 
 
 @model("IRET")
@@ -203,6 +216,7 @@ def interrupt_return(case: Case) -> Expected:
     expected, width = Expected(), case.form.width
     go_far(case, expected, contents(case, w.STACK + width, 2), contents(case, w.STACK, width))
     move_stack(case, expected, 3 * width)
+    change_stack(case, expected, w.STACK + 3 * width)
     expected.eflags = popped_flags(case, contents(case, w.STACK + 2 * width, width))
     if width == 4:  # RF comes from the image, too: it is clear there
         expected.eflags &= ~at.RF
