@@ -35,6 +35,7 @@ class TrapAndEmulate:
         self.virtual_if, self.pending, self.software = False, list[int](), set[int]()
         self.cr = {0: 0x11, 3: 0, 4: 0}  # what the kernel believes to be there
         self.gdt = self.idt = self.tss = 0
+        self.patched = set[int]()
         self.gates.set_descriptor(CODE, self.outward(descriptor(0, 0xFFFFF, 0x9B, 0xC)))
         self.gates.set_descriptor(DATA, self.outward(descriptor(0, 0xFFFFF, 0x93, 0xC)))
         self.cpu.ds = self.cpu.es = self.cpu.fs = self.cpu.gs = DATA
@@ -62,6 +63,8 @@ class TrapAndEmulate:
             return "int"
         if vector == GP and ring == 1:
             return self.emulate(frame)
+        if vector == BREAKPOINT and frame.eip - 1 in self.patched:
+            return self.popf(frame)
         if vector == PF and self.sync(self.cpu.cr2):
             return "#PF hidden"
         if vector >= 32 and vector not in self.software:
@@ -83,6 +86,22 @@ class TrapAndEmulate:
             self.meter.write(esp, value)
         frame.eip, frame.cs, frame.esp = high & 0xFFFF_0000 | low & 0xFFFF, low >> 16 | 1, esp
         self.virtual_if &= high >> 8 & 15 == TRAP_GATE
+
+    # --- the instruction that fails silently ------------------------------------------------
+
+    def patch_popf(self, start: int, end: int) -> None:
+        """Put INT3 where POPFD stands: in ring 1 it would leave IF as it is, without a trap."""
+        for i in disassemble(self.machine.read(start, end - start), bits=32, at=start):
+            if i.mnemonic == "popfd":
+                self.machine.write(i.address, b"\xcc")
+                self.patched.add(i.address)
+        self.gates.let_through(BREAKPOINT, 1)
+
+    def popf(self, frame: Frame) -> str:
+        flags = self.meter.read(frame.esp)
+        frame.esp, frame.eflags = frame.esp + 4, flags & ~0x3000 | IF
+        self.virtual_if = bool(flags & IF)
+        return "popf"
 
     # --- privileged instructions ------------------------------------------------------------
 

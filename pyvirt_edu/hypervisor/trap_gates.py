@@ -37,7 +37,8 @@ PRESENT, WRITABLE, USER, LARGE = 1, 2, 4, 0x80
 CR0_RUNNING, CR4_PSE = 0x8000_0001, 0x10
 WITH_ERROR_CODE = {8, 10, 11, 12, 13, 14, 17}
 UNDEFINED = 6
-GATE_386 = 0x8E00  # present, DPL 0, 32-bit interrupt gate
+PORT_MAP, PORT_BYTES = 0x68, 0x80  # the TSS's I/O permission bit map: ports below 400h
+INTERRUPT_GATE, TRAP_GATE = 0x8E00, 0x8F00  # present, DPL 0, 32-bit; a trap gate leaves IF as it is
 
 
 def descriptor(base: int, limit: int, access: int, flags: int = 0) -> int:
@@ -111,14 +112,14 @@ class TrapGates:
         self.map_flat()
         for vector in range(256):
             self._place(STUBS + vector * STUB_SIZE, self._stub(vector))
-            self._gate(vector, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, 0)
+            self._gate(vector, INTERRUPT_GATE, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, 0)
         self._place(STUBS + COMMON, UD2 + AFTER_UD2)
         self._place(STUBS + IDLE, b"\xfb\xf4\xfa" + UD2)  # sti; hlt; cli; ud2
         self._set_descriptor(HOST_CODE, descriptor(0, 0xFFFFF, 0x9B, 0xC))
         self._set_descriptor(HOST_DATA, descriptor(0, 0xFFFFF, 0x93, 0xC))
-        self._set_descriptor(HOST_TSS, descriptor(MONITOR_AT + TSS, 0x67, 0x89))
-        tss = struct.pack("<III", 0, MONITOR_AT + STACK_TOP, HOST_DATA).ljust(0x66, b"\0") + b"\x68\0"
-        self._place(TSS, tss)
+        self._set_descriptor(HOST_TSS, descriptor(MONITOR_AT + TSS, PORT_MAP + PORT_BYTES, 0x89))
+        tss = struct.pack("<III", 0, MONITOR_AT + STACK_TOP, HOST_DATA).ljust(0x66, b"\0")
+        self._place(TSS, tss + struct.pack("<H", PORT_MAP) + b"\xff" * (PORT_BYTES + 1))
         cpu = m.cpu
         cpu.cr4 |= CR4_PSE
         cpu.cr3 = self.physical + PAGE_DIRECTORY
@@ -135,9 +136,9 @@ class TrapGates:
         jump = COMMON - (vector * STUB_SIZE + len(code) + 5)
         return code + b"\xe9" + struct.pack("<i", jump)
 
-    def _gate(self, vector: int, selector: int, offset: int, dpl: int) -> None:
+    def _gate(self, vector: int, kind: int, selector: int, offset: int, dpl: int) -> None:
         low = offset & 0xFFFF | selector << 16
-        high = offset & 0xFFFF_0000 | GATE_386 | dpl << 13
+        high = offset & 0xFFFF_0000 | kind | dpl << 13
         self._place(IDT + 8 * vector, struct.pack("<II", low, high))
 
     def _set_descriptor(self, selector: int, value: int) -> None:
@@ -153,17 +154,25 @@ class TrapGates:
     def let_through(self, vector: int, dpl: int) -> None:
         """Let programs up to a ring raise this vector with INT; it reaches the handler."""
         self.meter.spend("descriptor write")
-        self._gate(vector, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, dpl)
+        self._gate(vector, INTERRUPT_GATE, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, dpl)
 
     def direct(self, vector: int, selector: int, offset: int, dpl: int) -> None:
         """A gate straight into the guest's kernel: the hypervisor never sees this vector."""
         self.meter.spend("descriptor write")
-        self._gate(vector, selector, offset, dpl)
+        self._gate(vector, TRAP_GATE, selector, offset, dpl)
 
     def set_kernel_stack(self, ring: int, ss: int, esp: int) -> None:
         """The stack that the processor takes when it enters ring 1 or 2 from outside."""
         self.meter.spend("memory write", 2)
         self._place(TSS + 4 + 8 * ring, struct.pack("<II", esp, ss))
+
+    def open_ports(self, first: int, count: int = 1) -> None:
+        """Let every ring use some ports below 400h directly (manual 1, 19.5.2)."""
+        for port in range(first, first + count):
+            at = TSS + PORT_MAP + (port >> 3)
+            byte = self.machine.read(self.physical + at, 1)[0]
+            self.meter.spend("memory write")
+            self._place(at, bytes([byte & ~(1 << (port & 7))]))
 
     def map_flat(self) -> None:
         """Linear addresses below the hypervisor are physical ones: a guest without paging."""
