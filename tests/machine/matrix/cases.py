@@ -292,7 +292,7 @@ def _leave(case: Case, rng: random.Random) -> None:
 
 @prepares("ENTER")
 def _enter(case: Case, rng: random.Random) -> None:
-    case.immediate = b"\x10\0\0"
+    case.immediate = bytes([0x10, 0, rng.randrange(4)])
 
 
 @prepares("LDS LES LSS LFS LGS")

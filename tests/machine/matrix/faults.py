@@ -167,6 +167,10 @@ def executes(form: Form) -> bool:
     return not form.forbidden
 
 
+def one(*operations: str) -> Callable[[Form], bool]:
+    return lambda form: form.operation in operations and executes(form)
+
+
 def names(form: Form, keep: Callable[[Access], object] = lambda a: True) -> tuple[str, ...]:
     """The accesses of a form that a rule is about."""
     if not executes(form):
@@ -320,6 +324,8 @@ def _expand_down_stack(form: Form, what: str, rng: random.Random) -> Iterator[Ca
 def _at_limit(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
     """The last byte of the access is the last one of the segment."""
     case, access = access_case(form, what, rng)
+    if form.operation == "ENTER":
+        case.immediate = b"\x10\0\0"  # without a display, which lies higher
     size = access.size if what == "push" else access.total
     case.words[at.LIMIT + access.segment] = case.offset(access.segment, case.begins(access)) + size - 1
     case.completes = True
@@ -423,6 +429,82 @@ def _split(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
         case.cr2 = range(page, page + 1)
         case.words[at.CR0] = 0x1_0011
         yield fault(protect(case, page, flags), PF, flags & PRESENT | error_of(form, access))
+
+
+def in_pieces(form: Form) -> tuple[str, ...]:
+    return names(form, lambda a: a.last)
+
+
+@rule("#PF last piece", lambda form: in_pieces(form) if form.mode.pages else ())
+def _last_piece(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """Of several pieces only the last lies in the absent page: the others have not been used."""
+    case, access = access_case(form, what, rng)
+    if what == "push":
+        page = w.STACK_PAGE + 0x1000
+        case.move(access, page + access.last - access.size)
+        case.cr2 = range(page - access.size, page)
+        yield fault(absent(case, w.STACK_PAGE), PF, error_of(form, access))
+        return
+    page = (case.begins(access) & ~0xFFF) + 0x1000
+    case.move(access, page - access.last)
+    case.cr2 = range(page, page + access.size)
+    yield fault(absent(case, page), PF, error_of(form, access))
+
+
+def _last_limit(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
+    """Of several pieces only the last ends beyond the limit."""
+    case, access = access_case(form, what, rng)
+    begin = case.offset(access.segment, case.begins(access))
+    if what == "push":  # downwards: the limit of an expand-down segment
+        case.words[at.ATTRIBUTES + w.SS] = form.mode.attributes(w.SS) | 4
+        case.words[at.LIMIT + w.SS] = begin - access.last
+    else:
+        case.words[at.LIMIT + access.segment] = begin + access.total - 2
+    yield fault(case, segment_vector(access.segment), external(form))
+
+
+def limit_of_last(form: Form, stack: bool) -> tuple[str, ...]:
+    """Pushes need an expand-down segment for it, which only protected mode has."""
+    return names(
+        form,
+        lambda a: a.last and (a.segment == w.SS) == stack and (a.what != "push" or form.mode.protected),
+    )
+
+
+rule("#GP limit last", lambda form: limit_of_last(form, False))(_last_limit)
+rule("#SS limit last", lambda form: limit_of_last(form, True))(_last_limit)
+
+
+@rule("#SS frame", one("ENTER"))
+def _no_room(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """ENTER: the new stack pointer would lie beyond the limit: #SS(0)."""
+    case = base(form, rng)
+    case.immediate = b"\xff\xff\0"
+    case.words[at.LIMIT + w.SS] = case.offset(w.SS, w.STACK) - 1
+    if form.mode.bits == 16:
+        case.immediate = b"\0\x18\0"
+    yield fault(case, SS)
+
+
+@rule("#PF frame", lambda form: form.operation == "ENTER" and form.mode.pages)
+def _no_page(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """ENTER: a write at the new stack pointer would meet an absent page: #PF."""
+    case = base(form, rng)
+    case.immediate = b"\0\x18\0"
+    offset = case.offset(w.SS, w.STACK) - form.width - 0x1800
+    linear = form.mode.base(w.SS) + (offset & 0xFFFF)
+    case.cr2 = range(linear, linear + form.width)
+    yield fault(absent(case, linear & ~0xFFF), PF, user(form) | WRITABLE)
+
+
+@rule("#PF display", lambda form: form.operation == "ENTER" and form.mode.pages)
+def _no_display(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """ENTER with levels: the frame pointers to be copied lie in an absent page: #PF."""
+    case = base(form, rng)
+    case.immediate = b"\x10\0\3"
+    case.point(EBP, w.SS, w.OTHER_STACK + form.width)
+    case.cr2 = range(w.OTHER_STACK, w.OTHER_STACK + form.width)
+    yield fault(absent(case, w.OTHER_STACK & ~0xFFF), PF, user(form))
 
 
 @rule("#AC", lambda form: odd(form) if form.mode.cpl == 3 else ())
@@ -585,10 +667,6 @@ def _io_map(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
 
 
 # --- single instructions ----------------------------------------------------------------------
-
-
-def one(*operations: str) -> Callable[[Form], bool]:
-    return lambda form: form.operation in operations and executes(form)
 
 
 @rule("#DE", one("DIV", "IDIV", "AAM"))

@@ -67,6 +67,11 @@ class Access:
     writes: bool
 
     @property
+    def last(self) -> int:
+        """Offset of the piece that is touched last, 0 if the access is of one piece."""
+        return self.total - self.size
+
+    @property
     def overridable(self) -> bool:
         return self.what in ("operand", "source", "table")
 
@@ -250,6 +255,12 @@ class Form:
             return 2 * self.width if width == "a" else self.width + 2
         return MEMORY_WIDTHS.get(width, self.width)
 
+    def first_piece(self, total: int) -> int:
+        """Bytes of the first part of an operand that is loaded or stored in parts."""
+        assert self.memory_operand is not None
+        kind = self.row.operands[self.memory_operand][1:]
+        return {"a": self.width, "p": self.width, "s": 2}.get(kind, total)
+
     @cached_property
     def accesses(self) -> tuple[Access, ...]:
         """Data accesses, memory operand included, in no particular order."""
@@ -259,8 +270,8 @@ class Form:
             first = self.memory_operand == 0
             writes = name in WRITTEN if self.x87 else first and name not in ONLY_READ
             reads = not writes or name not in WRITTEN
-            size = self.operand_bytes()
-            found.append(Access("operand", DS, size, size, reads, writes))
+            total = self.operand_bytes()
+            found.append(Access("operand", DS, self.first_piece(total), total, reads, writes))
         size = 1 if self.size == 8 else self.width
         if name in STRINGS:
             if name in ("MOVS", "CMPS", "LODS", "OUTS"):

@@ -342,13 +342,16 @@ def set_al_on_carry(case: Case) -> Expected:
 
 @model("ENTER")
 def enter(case: Case) -> Expected:
-    """2A, ENTER, level 0."""
-    expected = done(case)
-    push(case, expected, case.registers[EBP])
-    frame = expected.words[ESP]
+    """2A, ENTER: the frame pointers of the levels above are copied, then the new one is pushed."""
+    expected, width = done(case), case.form.width
+    level = case.immediate[2] & 31
+    frame = case.registers[ESP] - width
+    display = w.STACK + 0x40  # where EBP leads in every case
+    copied = [contents(case, display - width * i, width) for i in range(1, level)]
+    push(case, expected, case.registers[EBP], *copied, *([frame] if level else []))
     expected.words[EBP] = part(case.registers[EBP], frame, case.form.width)
     room = int.from_bytes(case.immediate[:2], "little")
-    expected.words[ESP] = part(frame, frame - room, stack_size(case))
+    expected.words[ESP] = part(frame, expected.words[ESP] - room, stack_size(case))
     return expected
 
 
