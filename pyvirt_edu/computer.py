@@ -13,10 +13,15 @@ from .machine.errors import ConfigurationError
 from .machine.exits import Exit
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from .devices.console import Console
+    from .devices.keys import Keyboard
+    from .devices.screen import Screen
 
 Image = str | Path | bytes
 SMALLEST_PC = 1 << 20
+SWITCHED_ON = "2026-01-01T00:00:00"  # always the same moment, so that runs repeat
 
 
 class Machine(bare.Machine):
@@ -37,6 +42,7 @@ class Machine(bare.Machine):
         devices: tuple[Any, ...] | None = None,
         costs: CostModel | None = None,
         history: bool = True,
+        date: str | datetime = SWITCHED_ON,
     ) -> None:
         pc = devices is None
         size = parse_size(ram)
@@ -48,7 +54,7 @@ class Machine(bare.Machine):
         if pc:
             from .devices.platform import PC
 
-            self._pc = PC(self)
+            self._pc = PC(self, date)
             self._platform = self._pc
             self.reset()
 
@@ -63,6 +69,16 @@ class Machine(bare.Machine):
     def console(self) -> Console:
         """The terminal at the serial port, and what comes out of port E9h."""
         return self._part("console")  # type: ignore[no-any-return]
+
+    @property
+    def screen(self) -> Screen:
+        """The VGA text screen."""
+        return self._part("screen")  # type: ignore[no-any-return]
+
+    @property
+    def keyboard(self) -> Keyboard:
+        """The PS/2 keyboard."""
+        return self._part("keyboard")  # type: ignore[no-any-return]
 
     def _go(self, target: int, deadline: int, until: Callable[[Any], bool] | None) -> Exit:
         if self._platform is None:
