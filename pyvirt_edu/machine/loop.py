@@ -15,7 +15,7 @@ import numpy as np
 
 from .alu import alu, unary
 from .attention import after_instruction, attend, device_events, set_deadline
-from .flags import condition
+from .flags import condition, sign_extend_8, sign_extend_16
 from .handles import (
     blocks,
     breakpoints,
@@ -344,10 +344,16 @@ def keep_carry(chain, carries):
 
 
 @core
-def rotate32(value, count, left):
-    if left == 0:
-        count = 32 - count
+def rotate32(value, count):
+    """To the left, by 1 to 31."""
     return (value << count | value >> (32 - count)) & M32
+
+
+@core
+def rotate_carries(carries, last, neighbour):
+    """CF is the bit that went round; OF compares it with its neighbour (CF ^ OF of the
+    carries is then the neighbour itself)."""
+    return carries & 8 | last << 31 | neighbour << 30
 
 
 @core
@@ -356,25 +362,13 @@ def signed32(value):
 
 
 @core
-def extend(value, kind, op, size):
-    """SIGN8 and SIGN16: op 0 zero, 1 sign extension, 2 fill with the sign."""
-    if kind == U_SIGN8:
-        value &= 0xFF
-        if op == 1 and value & 0x80:
-            value |= 0xFFFFFF00
-        return value
+def extend16(value, op, size):
+    """SIGN16: op 0 zero, 1 sign extension, 2 fill with the sign of the whole operand."""
     if op == 2:
-        if size == 4:
-            if value & 0x80000000:
-                return np.uint64(M32)
-            return np.uint64(0)
-        if value & 0x8000:
-            return np.uint64(0xFFFF)
-        return np.uint64(0)
-    value &= 0xFFFF
-    if op == 1 and value & 0x8000:
-        value |= 0xFFFF0000
-    return value
+        return np.uint64(0) - (value >> (8 * size - 1) & 1)
+    if op == 1:
+        return sign_extend_16(value)
+    return value & 0xFFFF
 
 
 @core
@@ -554,7 +548,6 @@ def run(m, a_, b_, c_):
         accesses, fetches = np.uint64(0), np.uint64(0)
         # single instructions, and whatever waits for a window, are looked at after every block
         to_boundary = replaying | c[SINGLE] | c[ATTENTION]
-        slow = np.uint64(0)
         loop_rip = np.uint64(NOWHERE)
         start, natural = np.uint64(0), np.uint64(0)
         planned, planned_cycles, planned_accesses = np.uint64(0), np.uint64(0), np.uint64(0)
@@ -680,7 +673,6 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     c[u.dst] = value
                 elif kind == U_STORE32:
@@ -690,14 +682,12 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                 elif kind == U_LOAD8:
                     value = load(m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), np.uint64(1))
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     c[u.dst] = value
                 elif kind == U_STORE8:
@@ -706,7 +696,6 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                 elif kind == U_JUMP_IF:
                     # JNZ and JZ close most loops: ask ZF without a second dispatch
@@ -737,7 +726,6 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     c[RSP] = place
                 elif kind == U_POP32:
@@ -745,7 +733,6 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     c[RSP] = (c[RSP] + 4) & M32
                     c[u.dst] = value
@@ -760,7 +747,6 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     c[RSP] = place
                 elif kind == U_RETURN32:
@@ -768,7 +754,6 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     if value > cs_limit:
                         c[EVENT] = EVENT_FAULT | GP
@@ -808,19 +793,19 @@ def run(m, a_, b_, c_):
                         carries = last << 31 | last << 30
                         x = result
                     c[u.dst] = x
-                elif kind == U_ROL32 or kind == U_ROR32:
+                elif kind == U_ROL32:
                     count = (c[u.b] + u.imm) & 31
                     x = c[u.a] & M32
                     if count:
-                        if kind == U_ROL32:
-                            x = rotate32(x, count, 1)
-                            top, next_top = x & 1, x >> 31
-                        else:
-                            x = rotate32(x, count, 0)
-                            top, next_top = x >> 31, x >> 30 & 1
-                        # CF is the bit that went round; OF compares it with its neighbour
-                        # (CF ^ OF of the carries is then the neighbour itself)
-                        carries = carries & 8 | top << 31 | next_top << 30
+                        x = rotate32(x, count)
+                        carries = rotate_carries(carries, x & 1, x >> 31)
+                    c[u.dst] = x
+                elif kind == U_ROR32:
+                    count = (c[u.b] + u.imm) & 31
+                    x = c[u.a] & M32
+                    if count:
+                        x = rotate32(x, 32 - count)
+                        carries = rotate_carries(carries, x >> 31, x >> 30 & 1)
                     c[u.dst] = x
                 elif kind == U_MOVE8:
                     value = (byte_of(c[u.b], u.high & 4) + u.imm) & 0xFF
@@ -851,7 +836,6 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     c[u.dst] = value
                 elif kind == U_STORE16:
@@ -860,28 +844,41 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
-                elif kind >= U_MODIFY8 and kind <= U_MODIFY32:
-                    size = np.uint64(4)
-                    if kind == U_MODIFY8:
-                        size = np.uint64(1)
-                    elif kind == U_MODIFY16:
-                        size = np.uint64(2)
+                elif kind == U_MODIFY8:
                     value = load_to_modify(
-                        m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), size
+                        m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), np.uint64(1)
                     )
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     c[u.dst] = value
-                elif kind == U_SIGN8 or kind == U_SIGN16:
-                    value = c[u.b] + u.imm
-                    if u.high & 4:
-                        value = value >> 8
-                    value = extend(value, kind, np.uint64(u.op), np.uint64(u.size))
+                elif kind == U_MODIFY16:
+                    value = load_to_modify(
+                        m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), np.uint64(2)
+                    )
+                    if c[EVENT]:
+                        if c[EVENT] != EVENT_SLOW:
+                            break
+                        end = cut(m, i, end, cycles, planned_cycles)
+                    c[u.dst] = value
+                elif kind == U_MODIFY32:
+                    value = load_to_modify(
+                        m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), np.uint64(4)
+                    )
+                    if c[EVENT]:
+                        if c[EVENT] != EVENT_SLOW:
+                            break
+                        end = cut(m, i, end, cycles, planned_cycles)
+                    c[u.dst] = value
+                elif kind == U_SIGN8:
+                    value = byte_of(c[u.b] + u.imm, u.high & 4)
+                    if u.op == 1:
+                        value = sign_extend_8(value)
+                    c[u.dst] = merged(c[u.dst], value, np.uint64(u.size))
+                elif kind == U_SIGN16:
+                    value = extend16(c[u.b], np.uint64(u.op), np.uint64(u.size))
                     c[u.dst] = merged(c[u.dst], value, np.uint64(u.size))
                 elif kind == U_SET_IF:
                     value = np.uint64(condition(np.uint64(u.op), result, carries))
@@ -1003,8 +1000,7 @@ def run(m, a_, b_, c_):
                     carries = c[CC_CARRIES]
                     if c[EVENT]:
                         break
-                    to_boundary = np.uint64(1)
-                    slow = np.uint64(1)
+                    c[STOP] = 1  # what a unit changed is taken up at a boundary
                 else:  # U_FAULT
                     c[EVENT] = EVENT_FAULT | u.imm
                     c[EVENT_ERROR] = 0
@@ -1027,12 +1023,9 @@ def run(m, a_, b_, c_):
                 if c[EVENT] and code[i].kind == U_ASSIST:
                     rip = c[INSTRUCTION_RIP]  # after a task switch the fault is the new task's
                 to_boundary = np.uint64(1)
-            if slow:
-                slow = np.uint64(0)
-                cycles += c[LEDGER]
-                c[LEDGER] = 0
-                to_boundary |= c[STOP]
-            if to_boundary:
+            cycles += c[LEDGER]  # slow accesses and units
+            c[LEDGER] = 0
+            if to_boundary | c[STOP]:
                 break
         # -- back to the row
         c[RIP] = rip
