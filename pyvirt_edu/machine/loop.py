@@ -599,7 +599,6 @@ def run(m, a_, b_, c_):
                 start, natural = np.uint64(b.start), np.uint64(b.end)
                 planned, planned_cycles = np.uint64(b.count), np.uint64(b.cycles)
                 planned_accesses = np.uint64(b.accesses)
-            done, spent, touched = np.uint64(0), np.uint64(0), np.uint64(0)
             target = rip
             end = natural
             i = start
@@ -978,13 +977,11 @@ def run(m, a_, b_, c_):
                     else:
                         target = rip + u.next
                 elif kind == U_ASSIST:
-                    now_done, now_spent, now_touched = partial(m, start, i)
-                    c[INSTRUCTIONS] = instructions + now_done - done
-                    c[CYCLES] = cycles + now_spent - spent + c[LEDGER]
+                    # the last instruction of its block: all others are done
+                    done, spent = planned - 1, planned_cycles - u.cost
+                    c[INSTRUCTIONS] = instructions + done
+                    c[CYCLES] = cycles + spent + c[LEDGER]
                     c[LEDGER] = 0
-                    accesses += now_touched - touched
-                    fetches += now_done - done
-                    done, spent, touched = now_done, now_spent, now_touched
                     c[CC_RESULT] = result
                     c[CC_CARRIES] = carries
                     c[INSTRUCTION_RIP] = rip + u.rip
@@ -993,8 +990,8 @@ def run(m, a_, b_, c_):
                     c[EXIT_LENGTH] = np.uint64(u.next) - np.uint64(u.rip)
                     call_unit(m, np.uint64(u.a), np.uint64(u.op), u.disp, u.imm)
                     # string instructions count their repetitions, all units their extra cycles
-                    instructions = c[INSTRUCTIONS]
-                    cycles = c[CYCLES] + c[LEDGER]
+                    instructions = c[INSTRUCTIONS] - done
+                    cycles = c[CYCLES] + c[LEDGER] - spent
                     c[LEDGER] = 0
                     result = c[CC_RESULT]
                     carries = c[CC_CARRIES]
@@ -1008,17 +1005,17 @@ def run(m, a_, b_, c_):
                 i += 1
             # -- retire: the whole block, or what ran of it
             if i == natural:
-                instructions += planned - done
-                cycles += planned_cycles - spent
-                accesses += planned_accesses - touched
-                fetches += planned - done
+                instructions += planned
+                cycles += planned_cycles
+                accesses += planned_accesses
+                fetches += planned
                 rip = target
             else:
-                now_done, now_spent, now_touched = partial(m, start, i)
-                instructions += now_done - done
-                cycles += now_spent - spent
-                accesses += now_touched - touched
-                fetches += now_done - done
+                done, spent, touched = partial(m, start, i)
+                instructions += done
+                cycles += spent
+                accesses += touched
+                fetches += done
                 rip += code[i].rip
                 if c[EVENT] and code[i].kind == U_ASSIST:
                     rip = c[INSTRUCTION_RIP]  # after a task switch the fault is the new task's
