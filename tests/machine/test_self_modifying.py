@@ -99,7 +99,7 @@ def test_second_page_is_mapped_elsewhere() -> None:
 def test_data_beside_code_is_stored_fast_again() -> None:
     """A page that held code is an ordinary page once nothing in it runs any more."""
     m = Machine("1MiB", devices=(), history=False)
-    text = f"""
+    text = """
         mov word [0x20000], 0xC343
         call 0x20000
         mov ecx, 1000
