@@ -119,7 +119,7 @@ def core(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def core_hot(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Like `core`, and inlined by LLVM at every call: for the loop's memory accesses."""
+    """Like `core`, and inlined by LLVM at every call: for what runs often and has few callers."""
     return _core(function, "hot", forceinline=True)
 
 

@@ -9,7 +9,7 @@ from .far_transfers import far_return, far_transfer, probe_stack, pushed, width_
 from .flags import read_eflags, set_arithmetic
 from .handles import call_unit, charge, costs, cpu, fault
 from .iret import interrupt_return
-from .jit import UNIT_DELIVER, core, unit
+from .jit import UNIT_DELIVER, core, core_hot, unit
 from .layout import (
     ARITHMETIC,
     ATTENTION,
@@ -350,7 +350,7 @@ def software_interrupt(m, vector, kind):
     call_unit(m, UNIT_DELIVER, vector, kind, 0)
 
 
-@core
+@core_hot
 def move_between_levels(m, op, size, immediate, is_memory, seg, wide):
     """Far jumps, calls, returns and interrupts."""
     c = cpu(m)
