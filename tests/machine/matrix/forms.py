@@ -89,8 +89,6 @@ def sizes(row: Row) -> tuple[int, ...]:
     widths = {o[1:] for o in row.operands if o not in IMPLIED or o == "rAX"}
     if row.operation in AREAS and not row.operation.startswith("FX"):
         return (16, 32)
-    if row.operands == ("Zv",) and row.operation == "BSWAP":
-        return (32,)  # 16 bits are undefined
     if widths & {"v", "z", "s", "p", "a", "AX"} or row.operation in SIZED or row.operation == "LEA":
         return (16, 32)
     if "AL" in row.operands or any(o[1:] == "b" and o[0] != "I" for o in row.operands):
@@ -135,7 +133,7 @@ class Form:
     @property
     def sizable(self) -> bool:
         """An operand-size prefix chooses the size."""
-        return sizes(self.row) == (16, 32) or self.operation == "BSWAP"
+        return sizes(self.row) == (16, 32)
 
     @property
     def x87(self) -> bool:
