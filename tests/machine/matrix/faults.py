@@ -1058,6 +1058,44 @@ def _short_tss(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
         yield fault(case, TS, w.SHORT_TSS)
 
 
+TASKS = ((w.SHORT_TSS, TS), (w.TSS_BUSY, GP), (w.ABSENT_TSS, NP))  #: none can be switched to
+NAMES_OF = {TS: "#TS task", GP: "#GP task", NP: "#NP task"}
+
+
+def task_rule(selector: int, vector: int) -> None:
+    """A TSS that is too short is #TS, a busy one #GP, an absent one #NP, all of its selector."""
+
+    def by_transfer(form: Form) -> bool:
+        return form.operation in ("CALLF", "JMPF") and switches_task(form)
+
+    @rule(NAMES_OF[vector], lambda form: by_transfer(form) or (form.interrupts and form.mode.pages))
+    def build(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+        """The TSS is too short (#TS), busy (#GP) or absent (#NP): the error code is its selector."""
+        if not form.interrupts:
+            case = base(form, rng)
+            give_selector(case, selector)
+            yield fault(case, vector, selector, note="directly")
+        for case in through_task_gate(form, rng, selector):
+            yield fault(case, vector, selector | external(form), note="through a task gate")
+
+
+def through_task_gate(form: Form, rng: random.Random, selector: int) -> Iterator[Case]:
+    gate = w.gate(selector, 0, 0xE5)
+    if form.interrupts:
+        case = gate_case(form, rng, 0xE5)
+        table = w.IDT16 if form.mode is w.P16 else w.IDT32
+        case.memory.append((table + 8 * VECTOR_OF[form.operation], gate))
+    else:
+        case = base(form, rng)
+        case.memory.append((w.GDT + w.CALL_GATE, gate))
+        give_selector(case, w.CALL_GATE)
+    yield case
+
+
+for _selector, _vector in TASKS:
+    task_rule(_selector, _vector)
+
+
 @rule("#GP table selector", one("LLDT", "LTR"))
 def _bad_table(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
     """Not in the GDT, or of another type: #GP(selector)."""
