@@ -19,7 +19,8 @@ from pyvirt_edu.machine import layout as at
 from . import world as w
 from .bench import Bench, Expected
 from .cases import ECX, Case, workable
-from .faults import READS_DESCRIPTOR, RULES, Rule
+from .faults import RULES, Rule
+from .faults_segments import READS_DESCRIPTOR
 from .forms import Form, forms
 from .models import model_of, whole_flags
 from .unicorn_oracle import Judge
