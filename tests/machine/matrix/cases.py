@@ -313,7 +313,17 @@ def _move(case: Case, rng: random.Random) -> None:
 
 @prepares("MOVC")
 def _move_control(case: Case, rng: random.Random) -> None:
-    case.reg = 2 if case.form.row.operands[0] == "Cd" else rng.choice((0, 2, 3, 4))
+    case.reg = rng.choice((0, 2, 3, 4))
+    if case.form.row.operands[0] == "Cd":
+        status = 0x10 | int(case.form.mode.pages) | rng.choice((0, 2, 4, 8, 0x20, 0x1_0000))
+        address = rng.randrange(1 << 32)
+        values = {
+            0: status,
+            2: address,
+            3: w.DIRECTORY | rng.choice((0, 8, 16)),
+            4: rng.choice((0, 4, 8, 128)),
+        }
+        case.set_register(case.rm, values[case.reg])
 
 
 @prepares("MOVD")

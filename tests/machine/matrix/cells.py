@@ -30,6 +30,8 @@ LETTERS = {UNICORN: "U", MODEL: "P", MANUAL: "M"}
 COMPLETES = "completes"
 TRAPS = {"INT3": "#BP", "INT1": "#DB"}  #: how these complete
 CASES = 2  #: of every completion
+NUMBERED = {"Sw", "Cd", "Dd"}  #: operands that ModRM.reg chooses among
+MANY_CASES = 16  #: where a register number or a selector decides
 
 
 class Cell(NamedTuple):
@@ -180,7 +182,7 @@ def completions(cell: Cell, rng: random.Random) -> Iterator[Case]:
     """Random registers and memory; memory operands also by the other address size, and over the
     end of a page with paging on."""
     form = cell.form
-    count = 8 * CASES if form.operation in READS_DESCRIPTOR else CASES
+    count = MANY_CASES if form.operation in READS_DESCRIPTOR or set(form.row.operands) & NUMBERED else CASES
     found = [workable(form, cell.variant, rng) for _ in range(count)]
     if form.mode.bits == 16 and model_of(form) is None and not form.interrupts:
         found += list(wrapped(form, cell.variant, rng))
