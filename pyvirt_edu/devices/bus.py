@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..machine.handles import device_bytes, devices, ports
-from ..machine.jit import core, unit
+from ..machine.handles import call_unit, device_bytes, devices, ports
+from ..machine.jit import UNIT_CARD_ACCESS, core, unit
 from ..machine.layout import DEVICE_BYTES, DEVICE_CLAIM, DEVICE_WORDS, NEVER
 from .clock import due_source, now, set_event
 from .keyboard import keyboard_event, keyboard_input, keyboard_read, keyboard_reset, keyboard_write
 from .layout import (
+    CLAIM_IDE,
     CLAIM_KEYBOARD,
+    CLAIM_NIC,
+    CLAIM_PCI,
     CLAIM_PIC,
     CLAIM_PIT,
     CLAIM_RTC,
@@ -21,7 +24,9 @@ from .layout import (
     CLAIM_SYSTEM_PORTS,
     CLAIM_UART,
     CLAIM_VGA,
+    EVENT_IDE,
     EVENT_KEYBOARD,
+    EVENT_NIC,
     EVENT_PIT,
     EVENT_RTC,
     EVENT_SOURCES,
@@ -46,6 +51,12 @@ from .vga import vga_read, vga_reset, vga_write
 
 
 @core
+def is_card(claim):
+    """Whether the other unit answers for the port (cards.py), with accesses of any width."""
+    return claim == CLAIM_IDE or claim == CLAIM_PCI or claim == CLAIM_NIC
+
+
+@core
 def read_byte(m, claim, port):
     """One byte from the chip that has the port."""
     if claim == CLAIM_PIC:
@@ -64,6 +75,8 @@ def read_byte(m, claim, port):
         return keyboard_read(m, port)
     if claim == CLAIM_RTC:
         return rtc_read(m, port)
+    if is_card(claim):
+        return call_unit(m, UNIT_CARD_ACCESS, OP_READ | claim << 8, port | 1 << 16, 0)
     return 0xFF
 
 
@@ -85,12 +98,17 @@ def write_byte(m, claim, port, value):
         keyboard_write(m, port, value)
     elif claim == CLAIM_RTC:
         rtc_write(m, port, value)
+    elif is_card(claim):
+        call_unit(m, UNIT_CARD_ACCESS, OP_WRITE | claim << 8, port | 1 << 16, value)
 
 
 @core
 def read_port(m, port, size):
     """1, 2 or 4 ports; bytes nobody claims read as ones."""
     claims = ports(m)
+    claim = np.uint64(claims[port])
+    if is_card(claim):
+        return call_unit(m, UNIT_CARD_ACCESS, OP_READ | claim << 8, port | size << 16, 0)
     value = 0
     for i in range(size):
         place = (port + i) & 0xFFFF
@@ -106,6 +124,10 @@ def write_port(m, port, size, value):
     claims = ports(m)
     if port == EXIT_PORT and claims[port] == CLAIM_SYSTEM_PORTS:
         exit_write(m, value & (1 << 8 * size) - 1)
+        return
+    claim = np.uint64(claims[port])
+    if is_card(claim):
+        call_unit(m, UNIT_CARD_ACCESS, OP_WRITE | claim << 8, port | size << 16, value)
         return
     for i in range(size):
         place = (port + i) & 0xFFFF
@@ -128,6 +150,8 @@ def run_events(m):
             rtc_event(m, time)
         elif source == EVENT_KEYBOARD:
             keyboard_event(m, time)
+        elif source == EVENT_IDE or source == EVENT_NIC:
+            call_unit(m, UNIT_CARD_ACCESS, OP_EVENT, source, time)
         source = due_source(m, now(m))
 
 
@@ -149,6 +173,7 @@ def reset(m, by_guest):
     keyboard_reset(m)
     system_reset(m)
     vga_reset(m)
+    call_unit(m, UNIT_CARD_ACCESS, OP_RESET, 0, 0)
 
 
 @unit

@@ -58,7 +58,7 @@ EVENT_SOURCES = 6
 
 # --- who waits for Python (bits of the processor's SERVICE word) ----------------------------
 
-SERVICE_CONSOLE, SERVICE_EXIT, SERVICE_RESET, SERVICE_IDE, SERVICE_NIC = 1, 2, 4, 8, 16
+SERVICE_CONSOLE, SERVICE_EXIT, SERVICE_RESET, SERVICE_IDE, SERVICE_NIC, SERVICE_PCI = 1, 2, 4, 8, 16, 32
 
 # --- operations of the unit (bus.py) --------------------------------------------------------
 
@@ -75,7 +75,11 @@ SERVICE_CONSOLE, SERVICE_EXIT, SERVICE_RESET, SERVICE_IDE, SERVICE_NIC = 1, 2, 4
     OP_KEYBOARD_INPUT,  # a = number of bytes, up to 8; b = scan codes of set 2, the first one lowest
     OP_IDE_DONE,  # a = channel, b = what Python says of the request
     OP_NIC_INPUT,  # a = length of the frame that Python has put into the receive area
-) = range(10)
+    OP_NIC_BYTES,  # a = offset in the receive area, b = 8 bytes of a frame from outside
+    OP_NIC_SENT,  # Python has taken the frame that was sent
+    OP_PCI_CONFIG,  # a = device and function << 8 | register, b = the byte that firmware writes there
+    OP_PCI_CLAIM,  # a = 1: take the ports that base address registers name; 0: give them up
+) = range(14)
 
 # Interrupt request lines of a PC
 IRQ_TIMER, IRQ_KEYBOARD, IRQ_SERIAL, IRQ_RTC, IRQ_NIC, IRQ_MOUSE, IRQ_X87 = 0, 1, 4, 8, 11, 12, 13

@@ -59,6 +59,7 @@ UNITS: tuple[tuple[str, str], ...] = (
     ("host_access", "hostaccess"),
     ("switch_task", "tasks"),
     ("device_access", "devices.bus"),
+    ("card_access", "devices.cards"),
 )
 (
     UNIT_RUN,
@@ -73,7 +74,8 @@ UNITS: tuple[tuple[str, str], ...] = (
     UNIT_HOST_ACCESS,
     UNIT_SWITCH_TASK,
     UNIT_DEVICES,
-) = range(12)
+    UNIT_CARD_ACCESS,
+) = range(13)
 
 
 class _Unsigned(ast.NodeTransformer):
