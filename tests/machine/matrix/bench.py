@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +15,6 @@ from . import world as w
 from .cases import Case
 
 IMAGE = np.frombuffer(w.IMAGE, np.uint8)
-WIDE_IMAGE = IMAGE.view(np.uint64)
 
 #: The words of the processor's row that a program can see, EFLAGS apart.
 VISIBLE: dict[int, str] = dict(enumerate("EAX ECX EDX EBX ESP EBP ESI EDI".split()))
@@ -33,7 +31,7 @@ VISIBLE |= {at.IDTR_BASE: "IDTR base", at.IDTR_LIMIT: "IDTR limit"}
 VISIBLE |= {at.CR0: "CR0", at.CR2: "CR2", at.CR3: "CR3", at.CR4: "CR4"}
 VISIBLE |= {at.DR + i: f"DR{i}" for i in (0, 1, 2, 3, 6, 7)}
 VISIBLE |= {at.SYSENTER_CS: "SYSENTER_CS", at.SYSENTER_ESP: "SYSENTER_ESP", at.SYSENTER_EIP: "SYSENTER_EIP"}
-_x87 = at.CPU_DTYPE.fields["x87"]
+_x87 = (at.CPU_DTYPE.fields or {})["x87"]
 VISIBLE |= {int(_x87[1]) // 8 + i: f"x87 word {i}" for i in range(_x87[0].shape[0])}
 PLACES, NAMES = np.array(list(VISIBLE), np.intp), list(VISIBLE.values())
 POSITION = {place: i for i, place in enumerate(VISIBLE)}
@@ -164,7 +162,3 @@ def compare_exit(exit: Exit, expected: Expected, case: Case) -> list[str]:
     if case.form.mode is not w.REAL and (exit.error_code or 0) != expected.error:
         wrong.append(f"error code {exit.error_code}, not {expected.error:#x}")
     return wrong
-
-
-def lines(problems: Iterable[tuple[Case, list[str]]]) -> list[str]:
-    return [f"{case}: " + ", ".join(texts) for case, texts in problems]

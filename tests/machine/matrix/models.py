@@ -48,7 +48,7 @@ def next_eip(case: Case) -> int:
     return case.offset(w.CS, case.where) + len(case.code())
 
 
-def done(case: Case, **changes: int) -> Expected:
+def done(case: Case) -> Expected:
     """Completed, EIP at the next instruction."""
     return Expected({at.RIP: next_eip(case)})
 
@@ -269,7 +269,7 @@ def software_interrupt(case: Case) -> Expected:
     segment(case_in_ring_0(case), expected, w.CS, w.CODE32)
     expected.words[at.RIP] = w.HANDLER
     size = 4 * len(words)
-    expected.words[ESP] = (top if mode.cpl == 3 else case.registers[ESP] + 0) - size
+    expected.words[ESP] = (top if mode.cpl == 3 else case.registers[ESP]) - size
     expected.memory.append((top - size, struct.pack(f"<{len(words)}I", *words)))
     return expected
 

@@ -10,11 +10,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("unicorn", reason="unicorn is the oracle of most completions")
 
 from pyvirt_edu.machine import layout as at
+from pyvirt_edu.machine.decoder_tables import F_LOCKABLE, F_MEMORY_ONLY, ROW_FLAGS, ROW_OPERATION
 from pyvirt_edu.machine.opcodes import ROWS, Row
 
 from . import cells as matrix
@@ -182,6 +184,33 @@ def test_an_imprecise_machine_is_noticed(
 
     monkeypatch.setattr(machine, "step", step)
     assert runner.run([find("SHLD", outcome)]).wrong
+
+
+@pytest.mark.parametrize(
+    ("operation", "outcome", "word", "change"),
+    [
+        ("MOV", "#UD LOCK", ROW_FLAGS, F_LOCKABLE),
+        ("LEA", "#UD register", ROW_FLAGS, F_MEMORY_ONLY),
+        ("ADD", "completes memory", ROW_OPERATION, 2),  # ADC
+        ("SUB", "completes register", ROW_OPERATION, 5 ^ 3),  # SBB
+        ("Jcc", "completes plain", ROW_OPERATION, 1),  # the opposite condition
+    ],
+)
+def test_a_wrong_machine_is_noticed(
+    runner: Runner, operation: str, outcome: str, word: int, change: int
+) -> None:
+    """A mutant: another bit in what the decoder knows of a row."""
+    cell = find(operation, outcome)
+    rows = runner.bench.machine._a.rows
+    place = 8 * cell.form.row.number + word
+    truth = rows[place]
+    assert not runner.run([cell]).failures()
+    rows[place] ^= np.uint64(change)
+    try:
+        assert runner.run([cell]).wrong
+    finally:
+        rows[place] = truth
+    assert not runner.run([cell]).failures()
 
 
 def test_a_dead_exclusion_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
