@@ -237,22 +237,24 @@ def push_all(m, size):
 
 @core
 def pop_all(m, size):
-    """POPA: all eight words are read, into the temporaries, before a register changes."""
+    """POPA: seven words are read, into the temporaries, before a register changes; the saved
+    stack pointer is skipped, not read (manual 2B, POPA)."""
     c = cpu(m)
     pointer = c[RSP]
     mask = stack_mask(m)
     for i in range(8):
         n = np.uint64(i)
-        value = read_segment(m, SS, (pointer + n * size) & mask, size)
-        if c[EVENT]:
-            return
-        if n != 7:
-            c[TEMP + n] = value
-        else:
-            write_register(m, RAX, size, value)
+        if n != 3:
+            value = read_segment(m, SS, (pointer + n * size) & mask, size)
+            if c[EVENT]:
+                return
+            if n != 7:
+                c[TEMP + n] = value
+            else:
+                write_register(m, RAX, size, value)
     for i in range(7):
         n = np.uint64(i)
-        if n != 3:  # the saved stack pointer is skipped
+        if n != 3:
             write_register(m, 7 - n, size, c[TEMP + n])
     set_stack_pointer(m, pointer + 8 * size)
 

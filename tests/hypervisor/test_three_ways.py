@@ -10,7 +10,7 @@ from pyvirt_edu.guests.tiny.para import para_source
 from pyvirt_edu.hypervisor.hypercalls import Hypercalls
 from pyvirt_edu.hypervisor.trap_and_emulate import TrapAndEmulate
 
-TEXT_END = 0x100260
+TEXT_END = 0x1002A0
 
 
 @functools.cache
@@ -34,6 +34,7 @@ def test_bare() -> None:
     assert bare().console.text.splitlines() == [
         "tiny2: up",
         "tiny2: one page, two frames",
+        "tiny2: 128 pages more",
         "program: hello from ring 3",
         "program: five ticks",
         "tiny2: done",

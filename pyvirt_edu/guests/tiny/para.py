@@ -53,6 +53,7 @@ CHANGES = (
         "        mov ebx, WINDOW\n        mov ecx, FRAME_B + 7\n"
         "        mov eax, 14             ; update_va_mapping\n        int 0x82\n",
     ),
+    (".next:  mov [edi], ecx\n", ".next:  mov eax, 14             ; update_va_mapping\n        int 0x82\n"),
 )
 
 # a whole line in one hypercall instead of a loop over the serial port's registers
