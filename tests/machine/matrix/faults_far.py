@@ -118,8 +118,6 @@ def _short_tss(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
 
 
 TASKS = ((w.SHORT_TSS, TS), (w.TSS_BUSY, GP), (w.ABSENT_TSS, NP))  #: none can be switched to
-
-
 NAMES_OF = {TS: "#TS task", GP: "#GP task", NP: "#NP task"}
 
 

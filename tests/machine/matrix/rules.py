@@ -19,16 +19,10 @@ from .cases import Case, workable
 from .forms import Access, Form
 
 DE, DB, BP, OF, BR, UD, NM, TS, NP, SS, GP, PF, AC = 0, 1, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 17
-
-
 PRESENT, WRITABLE, USER = 1, 2, 4  #: page-table entries, and bits 0 to 2 of a #PF error code
-
-
 PAGED = 0x8000_0000
 
-
 WORD32 = 0xFFFF_FFFF
-
 
 Build = Callable[[Form, str, random.Random], Iterator[Case]]
 
