@@ -25,7 +25,7 @@ from .layout import (
     KEYBOARD_BYTES,
     SERVICE_RESET,
 )
-from .pic import set_line
+from .pic import drive_line
 from .system_ports import a20_is_open, leave_for, set_a20
 
 # words
@@ -317,8 +317,8 @@ def drive_lines(m):
         mouse = d[MODE] >> 1 & 1
     elif d[FULL]:
         keyboard = d[MODE] & 1
-    set_line(m, IRQ_KEYBOARD, keyboard)
-    set_line(m, IRQ_MOUSE, mouse)
+    drive_line(m, IRQ_KEYBOARD, keyboard)
+    drive_line(m, IRQ_MOUSE, mouse)
 
 
 @core

@@ -15,7 +15,7 @@ from ..machine.jit import core
 from ..machine.layout import NEVER
 from .clock import CPU_HZ, MICROSECOND, now, set_event
 from .layout import CMOS_BYTES, EVENT_RTC, IRQ_RTC, RTC
-from .pic import set_line
+from .pic import drive_line
 
 # words
 INDEX, AS_OF, DIVIDER_START, FLAGS, CHECKED_AT = range(RTC, RTC + 5)
@@ -209,7 +209,7 @@ def update(m, time):
     level = 0
     if d[FLAGS] & register(m, B) & (PIE | AIE | UIE):
         level = 1
-    set_line(m, IRQ_RTC, level)
+    drive_line(m, IRQ_RTC, level)
     when = NEVER
     if register(m, B) & (AIE | UIE) and is_running(m):
         when = d[AS_OF] + CPU_HZ

@@ -25,7 +25,7 @@ from .layout import (
     UART_OUT_BYTES,
     UART_ROOM,
 )
-from .pic import set_line
+from .pic import drive_line
 
 # words
 IER, LCR, MCR, SCR, DIVISOR, FIFO, TRIGGER = range(UART, UART + 7)
@@ -152,7 +152,7 @@ def update(m):
     level = 1
     if interrupt_cause(m) == IIR_NONE:
         level = 0
-    set_line(m, IRQ_SERIAL, level)
+    drive_line(m, IRQ_SERIAL, level)
     when = NEVER
     if d[SHIFTING]:
         when = d[SENT_AT]

@@ -38,7 +38,7 @@ CRTC_REGISTERS = 25
 
 #: Text mode 3 as a BIOS sets it.
 MODE_3_SEQUENCER = np.array([0x03, 0x00, 0x03, 0x00, 0x02], np.uint64)
-MODE_3_GRAPHICS = np.array([0, 0, 0, 0, 0, 0x10, 0x0E, 0, 0xFF], np.uint64)
+MODE_3_GRAPHICS = np.array([0, 0, 0, 0, 0, 0x10, 0x0E, 0x0F, 0xFF], np.uint64)
 MODE_3_ATTRIBUTE = np.array([0, 1, 2, 3, 4, 5, 0x14, 7, *range(0x38, 0x40), 0x0C, 0, 0x0F, 8, 0], np.uint64)
 MODE_3_CRTC = np.array(
     [
@@ -54,8 +54,7 @@ def is_here(m, port):
     """The CRTC and its status answer at 3Bxh or at 3Dxh."""
     if port & 0xF0 == 0xC0:
         return True
-    colour = devices(m)[MISC] & COLOUR
-    return colour and port & 0x20 != 0 or colour == 0 and port & 0x20 == 0
+    return port >> 6 & 1 == devices(m)[MISC] & COLOUR
 
 
 @core
