@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .devices.console import Console
+    from .devices.disk import Disk
     from .devices.keys import Keyboard
+    from .devices.network import Network
     from .devices.screen import Screen
 
 Image = str | Path | bytes
@@ -80,19 +82,51 @@ class Machine(bare.Machine):
         """The PS/2 keyboard."""
         return self._part("keyboard")  # type: ignore[no-any-return]
 
+    @property
+    def network(self) -> Network:
+        """The other end of the network card's cable."""
+        return self._part("network")  # type: ignore[no-any-return]
+
+    @property
+    def disks(self) -> list[Disk | None]:
+        """The hard disks: 0 and 1 on the first IDE channel, 2 and 3 on the second."""
+        return self._part("drives").disks  # type: ignore[no-any-return]
+
+    def attach_disk(self, image: Image | Disk, drive: int = 0, mode: str = "overlay") -> Disk:
+        """Connect a hard disk: an image file, bytes, or a `Disk`.
+
+        With mode "overlay" what the guest writes stays in the machine, with "read-write" it goes
+        to the file, with "read-only" the drive refuses it. The history begins anew.
+        """
+        from .devices.disk import Disk
+
+        drives = self._part("drives")
+        disk = image if isinstance(image, Disk) else Disk(image, mode)
+        drives.attach(disk, drive)
+        self._due = self._history.start(None)
+        return disk
+
+    def load_firmware(self, bios: Image, vga_bios: Image | None = None) -> None:
+        """Put a BIOS at the end of the address space, and a VGA BIOS into the display adapter's
+        ROM; then reset, so that the next instruction is the BIOS's first."""
+        self._part("board").load_firmware(bios, vga_bios)
+        self.reset()
+
     def _go(self, target: int, deadline: int, until: Callable[[Any], bool] | None) -> Exit:
         if self._platform is None:
             return super()._go(target, deadline, until)
-        console = self._pc.console
+        console, network = self._pc.console, self._pc.network
 
         def look(machine: Any) -> bool:
             console.pump()
+            network.pump()
             return until is not None and until(machine)
 
         try:
             return super()._go(target, deadline, look)
         finally:
             console.pump()
+            network.pump()
 
     def back(self, n: int = 1) -> Exit:
         out = super().back(n)

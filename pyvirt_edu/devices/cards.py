@@ -12,13 +12,11 @@ from .layout import (
     CLAIM_IDE,
     CLAIM_PCI,
     EVENT_IDE,
-    IDE,
     OP_EVENT,
     OP_IDE_DONE,
     OP_NIC_BYTES,
     OP_NIC_INPUT,
     OP_NIC_SENT,
-    OP_PCI_CLAIM,
     OP_PCI_CONFIG,
     OP_READ,
     OP_RESET,
@@ -30,11 +28,9 @@ from .pci import (
     ADDRESS_PORT,
     DATA_PORT,
     NIC_PORTS,
-    claim_network,
     pci_read,
     pci_reset,
     pci_write,
-    release_network,
 )
 
 
@@ -93,9 +89,4 @@ def card_access(m, operation, a, b):
         sent(m)
     elif what == OP_PCI_CONFIG:
         configure(m, a, b)
-    elif what == OP_PCI_CLAIM:
-        if a:
-            claim_network(m)
-        else:
-            release_network(m)
     return 0

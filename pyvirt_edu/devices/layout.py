@@ -78,8 +78,7 @@ SERVICE_CONSOLE, SERVICE_EXIT, SERVICE_RESET, SERVICE_IDE, SERVICE_NIC, SERVICE_
     OP_NIC_BYTES,  # a = offset in the receive area, b = 8 bytes of a frame from outside
     OP_NIC_SENT,  # Python has taken the frame that was sent
     OP_PCI_CONFIG,  # a = device and function << 8 | register, b = the byte that firmware writes there
-    OP_PCI_CLAIM,  # a = 1: take the ports that base address registers name; 0: give them up
-) = range(14)
+) = range(13)
 
 # Interrupt request lines of a PC
 IRQ_TIMER, IRQ_KEYBOARD, IRQ_SERIAL, IRQ_RTC, IRQ_NIC, IRQ_MOUSE, IRQ_X87 = 0, 1, 4, 8, 11, 12, 13

@@ -250,7 +250,10 @@ def frame_in(m, length):
     d[RX_LENGTHS + (d[RX_FIRST] + d[RX_COUNT]) % RX_SLOTS] = length
     d[RX_COUNT] += 1
     if d[RX_COUNT] == 1:
-        d[RX_DUE] = now(m) + BYTE_TIME * (length + GAP)
+        start = now(m)
+        if d[TX_DUE] != NEVER:
+            start = d[TX_DUE]  # the wire is taken
+        d[RX_DUE] = start + BYTE_TIME * (length + GAP)
         plan(m)
 
 

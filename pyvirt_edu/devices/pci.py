@@ -150,26 +150,9 @@ def map_network(m):
         if d[NIC_PORTS] and claims[d[NIC_PORTS] + i] == CLAIM_NIC:
             claims[d[NIC_PORTS] + i] = 0
     d[NIC_PORTS] = base
-    claim_network(m)
-
-
-@core
-def claim_network(m):
-    """Take the ports that nobody else has."""
-    base = devices(m)[NIC_PORTS]
-    claims = ports(m)
     for i in range(NIC_PORT_COUNT):
-        if base and claims[base + i] == 0:
+        if base and claims[base + i] == 0:  # a port that somebody else has stays theirs
             claims[base + i] = np.uint8(CLAIM_NIC)
-
-
-@core
-def release_network(m):
-    """Nobody answers at the card's ports: before another state of the machine comes."""
-    claims = ports(m)
-    for i in range(65536):
-        if claims[i] == CLAIM_NIC:
-            claims[i] = 0
 
 
 @core

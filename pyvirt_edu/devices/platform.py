@@ -15,9 +15,12 @@ from ..machine.layout import RIP
 from ..machine.machine import Machine
 from .cmos import moment, switch_on
 from .console import Console
+from .drives import Drives
 from .keys import Keyboard
 from .layout import (
+    CLAIM_IDE,
     CLAIM_KEYBOARD,
+    CLAIM_PCI,
     CLAIM_PIC,
     CLAIM_PIT,
     CLAIM_RTC,
@@ -29,6 +32,8 @@ from .layout import (
     SERVICE_EXIT,
     SERVICE_RESET,
 )
+from .network import Network
+from .roms import Board
 from .screen import Screen
 from .system_ports import EXIT_VALUE
 
@@ -54,6 +59,11 @@ PORTS = (
     (CLAIM_SYSTEM_PORTS, 0xC0, 32),
     (CLAIM_SYSTEM_PORTS, 0xE9, 1),
     (CLAIM_SYSTEM_PORTS, 0xF4, 4),
+    (CLAIM_IDE, 0x1F0, 8),
+    (CLAIM_IDE, 0x3F6, 1),
+    (CLAIM_IDE, 0x170, 8),
+    (CLAIM_IDE, 0x376, 1),
+    (CLAIM_PCI, 0xCF8, 8),
     (CLAIM_SYSTEM_PORTS, 0xCF9, 1),  # behind PCI's: a byte access there is a port of its own
 )
 
@@ -114,7 +124,16 @@ class PC:
         self.keyboard = Keyboard(machine)
         self.screen = Screen(machine)
         self.console = Console(machine)
-        self.services: dict[str, Service] = {"console": self.console, "power": Power(self)}
+        self.board = Board(machine)
+        self.drives = Drives(machine)
+        self.network = Network(machine)
+        self.services: dict[str, Service] = {
+            "console": self.console,
+            "board": self.board,
+            "drives": self.drives,
+            "network": self.network,
+            "power": Power(self),
+        }
         for claim, port, count in PORTS:
             machine._a.ports[port : port + count] = claim
 

@@ -739,11 +739,26 @@ class Machine:
         if len(self._regions) == MAX_REGIONS:
             raise MachineError(f"on_mmio: there is room for {MAX_REGIONS} regions")
         self._regions.append((start, start + size, _Device(read, write, read is None and write is None)))
+        self._regions_changed()
+
+    def release_mmio(self, start: int) -> None:
+        """Nobody answers any more for the range claimed from this address on; RAM that was under
+        it is back."""
+        start = _within("start", start, 36)
+        kept = [region for region in self._regions if region[0] != start]
+        if len(kept) == len(self._regions):
+            raise AddressError(f"release_mmio: no range was claimed that begins at {start:#x}")
+        self._regions = kept
+        self._regions_changed()
+
+    def _regions_changed(self) -> None:
+        a = self._a
         self._regions.sort(key=lambda item: item[0])
+        a.page_flags &= 0xFF - PAGE_MMIO
         for i, (first, end, _) in enumerate(self._regions):
-            self._a.regions[2 * i], self._a.regions[2 * i + 1] = first, end
-        self._a.handle[H_REGION_COUNT] = len(self._regions)
-        self._a.page_flags[start // PAGE : -(-(start + size) // PAGE)] |= PAGE_MMIO
+            a.regions[2 * i], a.regions[2 * i + 1] = first, end
+            a.page_flags[first // PAGE : -(-end // PAGE)] |= PAGE_MMIO
+        a.handle[H_REGION_COUNT] = len(self._regions)
         self._host(self._handle, HOST_FLUSH_FAST, 0, 0)
 
     def _device_at(self, kind: int, where: int) -> _Device | None:
