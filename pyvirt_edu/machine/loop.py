@@ -988,7 +988,7 @@ def run(m, a_, b_, c_):
                     c[NEXT_RIP] = rip + u.next
                     c[RIP] = rip + u.next
                     c[EXIT_LENGTH] = np.uint64(u.next) - np.uint64(u.rip)
-                    call_unit(m, np.uint64(u.a), np.uint64(u.op), u.disp, u.imm)
+                    quiet = call_unit(m, np.uint64(u.a), np.uint64(u.op), u.disp, u.imm)
                     # string instructions count their repetitions, all units their extra cycles
                     instructions = c[INSTRUCTIONS] - done
                     cycles = c[CYCLES] + c[LEDGER] - spent
@@ -997,7 +997,8 @@ def run(m, a_, b_, c_):
                     carries = c[CC_CARRIES]
                     if c[EVENT]:
                         break
-                    c[STOP] = 1  # what a unit changed is taken up at a boundary
+                    if not quiet:
+                        c[STOP] = 1  # what a unit changed is taken up at a boundary
                 else:  # U_FAULT
                     c[EVENT] = EVENT_FAULT | u.imm
                     c[EVENT_ERROR] = 0

@@ -41,6 +41,7 @@ from .layout import (
     LDTR,
     NM,
     RAX,
+    STOP,
     T0,
     T1,
     TR,
@@ -183,10 +184,6 @@ def other_instruction(m, op, size):
         push_flags(m, size)
     elif op == OP_POPF:
         pop_flags(m, size)
-    elif op == OP_IN:
-        port_in(m, size)
-    elif op == OP_OUT:
-        port_out(m, size)
     elif op == OP_HLT:
         halt(m)
     elif op == OP_CPUID:
@@ -214,10 +211,26 @@ def other_instruction(m, op, size):
         fault(m, UD, 0)
 
 
+@core
+def port_instruction(m, op, size):
+    """IN or OUT; 1 if nothing has changed that the loop would have to take up."""
+    c = cpu(m)
+    if op == OP_IN:
+        port_in(m, size)
+    else:
+        port_out(m, size)
+    if c[EVENT] | c[ATTENTION] | c[STOP]:
+        return 0
+    return 1
+
+
 @unit
 def assist_system(m, op, operands, imm):
-    """Execute one system instruction; `operands` is packed as the decoder says."""
+    """Execute one system instruction; `operands` is packed as the decoder says. Returns 1 if the
+    loop may go on at once."""
     size = operands & 0xFF
+    if op == OP_IN or op == OP_OUT:
+        return port_instruction(m, op, size)
     address_size = (operands >> 8) & 0xFF
     seg = (operands >> 16) & 7
     reg = (operands >> 24) & 7
