@@ -10,15 +10,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from .handles import blocks, buckets, cpu, fast, handle, links, page_blocks, page_code, page_flags
+from .handles import (
+    blocks,
+    buckets,
+    cpu,
+    fast_of_all,
+    handle,
+    links_of_all,
+    page_blocks,
+    page_code,
+    page_flags,
+)
 from .jit import core
 from .layout import (
     FAST_EMPTY,
-    FAST_ENTRIES,
     H_BLOCKS_USED,
     H_UOPS_USED,
     HASH_ROOM,
-    LINK_ENTRIES,
     PAGE_CODE,
     STOP,
 )
@@ -31,9 +39,9 @@ def block_hash(physical, mode):
 
 @core
 def drop_fast_writes(m, page):
-    """No fast stores to a physical page any more."""
-    table = fast(m)
-    for i in range(2 * FAST_ENTRIES):
+    """No fast stores to a physical page any more, by any processor."""
+    table = fast_of_all(m)
+    for i in range(table.size):
         entry = table[i]
         if entry.write != FAST_EMPTY and entry.write + entry.offset == page:
             entry.write = np.uint64(FAST_EMPTY)
@@ -173,10 +181,10 @@ def invalidate_granules(m, physical, length):
 @core
 def reset_blocks(m):
     """Forget all decoded code."""
-    heads, table = buckets(m), links(m)
+    heads, table = buckets(m), links_of_all(m)
     for i in range(HASH_ROOM):
         heads[i] = np.uint32(0)
-    for i in range(LINK_ENTRIES):
+    for i in range(table.size):
         table[i].context = np.uint64(0)
     flags, masks, lists = page_flags(m), page_code(m), page_blocks(m)
     for i in range(flags.size):

@@ -64,6 +64,7 @@ from .layout import (
     LIMIT,
     NP,
     NT,
+    REPEATING,
     RF,
     RIP,
     RSP,
@@ -404,6 +405,8 @@ def deliver_protected(m, vector, kind, error):
         # when it is tried again (manual 3B, 17.3.1.1)
         if vector != DB and vector < 32:
             image |= RF
+    if c[REPEATING] == c[RIP] + 1:
+        image |= RF  # so does what comes between two iterations of a string instruction
     if ((high >> 8) & 0x1F) == 5:
         # the flags saved in the old task's TSS say the same
         c[EFLAGS] |= image & RF

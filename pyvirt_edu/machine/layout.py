@@ -123,7 +123,8 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("ram_map", 1),  # C0000 to FFFFF in pieces of 16 KiB: 2 bits each, see physical.py
     ("ferr", 1),  # the x87 reports an error and CR0.NE is clear (IRQ 13 on a PC)
     ("delivered_at", 1),  # cycle count at which the last exception or interrupt began
-    ("reserved", 56),
+    ("repeating", 1),  # 1 + RIP of a repeated string instruction that has iterations left
+    ("reserved", 55),
 )
 
 CPU_DTYPE = np.dtype([(n, "<u8") if k == 1 else (n, "<u8", (k,)) for n, k in _FIELDS])
@@ -227,6 +228,7 @@ FERR = _offset("ferr")
 # POP SS alone debug exceptions wait too (manual 3A, 6.8.3).
 SHADOW_NEXT, SHADOW_ARMED, SHADOW_DEBUG = 1, 2, 4
 DELIVERED_AT = _offset("delivered_at")
+REPEATING = _offset("repeating")
 NEVER = 1 << 63  # a cycle count that no run reaches
 
 # EFLAGS bits (manual 1, 3.4.3). The six arithmetic ones are not stored there.
@@ -389,7 +391,8 @@ MAX_REGIONS = 64
 HANDLE_NAMES = (
     "CPU RAM RAM_SIZE PAGE_FLAGS PAGE_CODE PAGE_BLOCKS FAST TLB UOPS BLOCKS BUCKETS LINKS "
     "PORTS REGIONS REGION_COUNT COSTS BREAKPOINTS DECODE ROWS TRACE TRACE_ROOM TRACE_USED "
-    "UOPS_USED BLOCKS_USED TRACE_CPU WATCHES WATCH_COUNT DEVICES DEVICE_BYTES RAM_END"
+    "UOPS_USED BLOCKS_USED TRACE_CPU WATCHES WATCH_COUNT DEVICES DEVICE_BYTES RAM_END "
+    "CPUS ALL_FAST ALL_LINKS"
 ).split()
 (
     H_CPU,
@@ -422,8 +425,11 @@ HANDLE_NAMES = (
     H_DEVICES,
     H_DEVICE_BYTES,
     H_RAM_END,
-) = range(30)
-H_UNITS = 32  # entry points of the units follow
+    H_CPUS,
+    H_ALL_FAST,
+    H_ALL_LINKS,
+) = range(33)
+H_UNITS = 40  # entry points of the units follow
 HANDLE_WORDS = 64
 
 
