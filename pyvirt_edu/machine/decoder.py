@@ -121,6 +121,7 @@ from .uops import (
     COST_LOAD,
     COST_STORE,
     OP_FLDCW,
+    OP_FST,
     OP_SHLD,
     U_ADD32,
     U_ALU8,
@@ -1056,6 +1057,10 @@ def recipe_x87(m, op):
         if d[D_ADDRESS] == 2:
             kind = np.uint64(U_LEA16)
         emit_memory(m, kind, T1, 0, 0)
+        if op == OP_FST:
+            d[D_COST] += costs(m)[COST_STORE]
+        else:
+            d[D_COST] += costs(m)[COST_LOAD]
     size = row_table(m)[d[D_ROW] + ROW_FIXED]
     if op >= OP_FLDCW and size == 0:
         size = d[D_OPERAND]
@@ -1322,7 +1327,7 @@ def prepare_address(m, row):
     """16-bit addresses wrap in T1 first, except where the assist computes the address."""
     around = row_table(m)[row + ROW_ASSIST] >> 8
     recipe = row_table(m)[row + ROW_RECIPE]
-    if (recipe == R_ASSIST or recipe == R_X87) and around & AS_ADDRESS:
+    if recipe == R_X87 or (recipe == R_ASSIST and around & AS_ADDRESS):
         return
     if recipe == R_POP:
         d = scratch(m)

@@ -260,7 +260,7 @@ def _recipe(row: Row) -> tuple[int, int, int, int]:
     """Recipe, operation, assist unit and what is done around it."""
     name, operands = row.operation, row.operands
     if _is_x87(row):
-        return R_X87, _x87(row)[0], UNIT_ASSIST_X87, AS_ADDRESS
+        return R_X87, _x87(row)[0], UNIT_ASSIST_X87, 0
     if name in _ALU:
         return R_ALU, _ALU[name], 0, 0
     if name in _UNARY:
