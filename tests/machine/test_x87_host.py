@@ -100,10 +100,12 @@ def excused(row: Row, one: Case, theirs: Outcome, ours: Outcome) -> bool:
         return False
     significand, head = one.stack[0]
     exponent = head & EXPONENT
+    if exponent <= 2:
+        return True  # at the edge of the denormals a last bit decides over underflow
     if row.operation in ("FSIN", "FCOS", "FPTAN", "FSINCOS"):
-        # a large angle: the host reduces it with 66 bits of pi, we with 256
+        # an angle to reduce: the host does so with 66 bits of pi, we with 256
         same = not (ours.status ^ theirs.status) & ~0x200 and ours.tags == theirs.tags
-        return same and 0x3FFF < exponent < 0x3FFF + 63
+        return same and 0x3FFF <= exponent < 0x3FFF + 63
     if row.operation == "F2XM1":
         return exponent >= 0x3FFF  # only -1 to 1 is defined
     if row.operation == "FYL2XP1":

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from pyvirt_edu.machine.machine import Machine
 
-IMAGE = 112  # FSAVE image, then EFLAGS
+IMAGE = 120  # FSAVE image, then EFLAGS
 EXPONENT, TOP = 0x7FFF, 1 << 63
 
 
@@ -30,6 +30,7 @@ class Case:
     control: int = 0x37F
     status: int = 0  #: TOP and the rest
     memory: bytes = bytes(16)
+    eflags: int = 2
 
     def image(self) -> bytes:
         top = self.status >> 11 & 7
@@ -43,7 +44,7 @@ class Case:
         for number in stack:
             significand, head = number or (0x1234567890ABCDEF, 0x4321)
             out += significand.to_bytes(8, "little") + head.to_bytes(2, "little")
-        return out.ljust(IMAGE, b"\0")
+        return (out + self.eflags.to_bytes(4, "little")).ljust(IMAGE, b"\0")
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,10 @@ def outcome(image: bytes, memory: bytes) -> Outcome:
 
 
 def loop_code(code: bytes, wide: bool) -> bytes:
-    """FRSTOR [edi]; the instruction; FNSAVE [esi]; next case. `wide` for 64-bit hosts."""
+    """FRSTOR [edi]; POPF; the instruction; PUSHF; FNSAVE [esi]; next case. `wide` for 64-bit hosts."""
     rex = b"\x48" if wide else b""
-    flags = b"\x31\xc0"  # xor eax, eax: known EFLAGS
-    body = b"\xdd\x27" + flags + code + b"\x9c\x58" + b"\xdd\x36" + b"\x89\x46\x6c"
-    body += rex + b"\x83\xc7\x70" + rex + b"\x83\xc6\x70" + rex + b"\x83\xc2\x10" + rex + b"\xff\xc9"
+    body = b"\xdd\x27\xff\x77\x6c\x9d" + code + b"\x9c\x58" + b"\xdd\x36" + b"\x89\x46\x6c"
+    body += rex + b"\x83\xc7\x78" + rex + b"\x83\xc6\x78" + rex + b"\x83\xc2\x10" + rex + b"\xff\xc9"
     return body + b"\x75" + (256 - len(body) - 2).to_bytes(1, "little")
 
 
@@ -212,4 +212,4 @@ def case(rng: random.Random, wild: float = 0.2) -> Case:
         control &= ~rng.getrandbits(6)
     status = rng.randrange(8) << 11 | rng.getrandbits(1) << 9
     status |= rng.choice((0, 0x4500, 0x4000))
-    return Case(stack, control, status, memory(rng))
+    return Case(stack, control, status, memory(rng), 2 | rng.getrandbits(12) & 0x8D5)
