@@ -17,6 +17,7 @@ from .layout import (
     CR0,
     CR0_PE,
     CS,
+    DATA_ACCESSES,
     EFLAGS,
     EVENT,
     FERR,
@@ -252,33 +253,38 @@ def take(m, seg, address_size, distance, size):
 
 
 @core
-def checked_place(m, seg, length, n):
-    """The bytes of an image that are tried first: its first, the first of the next page, its last."""
-    if n == 0:
-        return 0
+def piece(n, size):
+    """Distance and width of access n to an image: seven words of its size, then 16-bit ones.
+
+    FXSAVE's image (size 8) has nothing but words of 64 bits.
+    """
+    if size == 8 or n < 7:
+        return n * size, size
+    return 7 * size + 2 * (n - 7), 2
+
+
+@core
+def may_write(m, seg, address_size, size, pieces):
+    """Try every access first: an image is written whole or, with EVENT, not at all."""
+    for i in range(pieces):
+        if cpu(m)[EVENT] == 0:
+            distance, width = piece(np.uint64(i), size)
+            probe_segment_write(m, seg, at(m, distance, address_size), width)
+    return cpu(m)[EVENT] == 0
+
+
+@core
+def may_read(m, seg, address_size, size, pieces):
+    """Likewise; these accesses are not counted, the real ones follow."""
     c = cpu(m)
-    distance = 0x1000 - (c[BASE + seg] + c[T1] & 0xFFF)
-    if n == 1 and distance < length:
-        return distance
-    return length - 1
-
-
-@core
-def may_write(m, seg, address_size, length):
-    """Fault, if at all, before the first byte: an image spans two pages at most."""
-    for i in range(3):
-        if cpu(m)[EVENT] == 0:
-            place = checked_place(m, seg, length, np.uint64(i))
-            probe_segment_write(m, seg, at(m, place, address_size), 1)
-    return cpu(m)[EVENT] == 0
-
-
-@core
-def may_read(m, seg, address_size, length):
-    for i in range(3):
-        if cpu(m)[EVENT] == 0:
-            take(m, seg, address_size, checked_place(m, seg, length, np.uint64(i)), 1)
-    return cpu(m)[EVENT] == 0
+    counted = c[DATA_ACCESSES]
+    for i in range(pieces):
+        if c[EVENT] == 0:
+            distance, width = piece(np.uint64(i), size)
+            take(m, seg, address_size, distance, width)
+    if c[EVENT] == 0:
+        c[DATA_ACCESSES] = counted
+    return c[EVENT] == 0
 
 
 @core
@@ -365,14 +371,14 @@ def read_environment(m, seg, address_size, size):
 @core
 def store_environment(m, seg, address_size, size):
     """FNSTENV, which then masks all exceptions."""
-    if may_write(m, seg, address_size, 7 * size):
+    if may_write(m, seg, address_size, size, 7):
         write_environment(m, seg, address_size, size)
         cpu(m)[X87_CONTROL] |= EXCEPTIONS
 
 
 @core
 def load_environment(m, seg, address_size, size):
-    if may_read(m, seg, address_size, 7 * size):
+    if may_read(m, seg, address_size, size, 7):
         read_environment(m, seg, address_size, size)
 
 
@@ -409,7 +415,7 @@ def read_registers(m, seg, address_size, start):
 def save(m, seg, address_size, size):
     """FNSAVE: environment and registers, then as FNINIT."""
     start = 7 * size
-    if may_write(m, seg, address_size, start + 80):
+    if may_write(m, seg, address_size, size, 47):
         write_environment(m, seg, address_size, size)
         write_registers(m, seg, address_size, start)
         initialize(m)
@@ -419,7 +425,7 @@ def save(m, seg, address_size, size):
 def restore(m, seg, address_size, size):
     """FRSTOR."""
     start = 7 * size
-    if may_read(m, seg, address_size, start + 80):
+    if may_read(m, seg, address_size, size, 47):
         read_environment(m, seg, address_size, size)
         read_registers(m, seg, address_size, start)
 
@@ -474,7 +480,7 @@ def set_fast_word(m, n, value):
 @core
 def save_fast(m, seg, address_size):
     """FXSAVE without SSE: MXCSR, in word 3, and what follows the registers are left alone."""
-    if is_aligned(m, seg) and may_write(m, seg, address_size, 512):
+    if is_aligned(m, seg) and may_write(m, seg, address_size, 8, 64):
         for i in range(20):
             n = np.uint64(i)
             if n != 3:
@@ -484,7 +490,7 @@ def save_fast(m, seg, address_size):
 @core
 def restore_fast(m, seg, address_size):
     """FXRSTOR without SSE."""
-    if is_aligned(m, seg) and may_read(m, seg, address_size, 512):
+    if is_aligned(m, seg) and may_read(m, seg, address_size, 8, 64):
         for i in range(20):
             n = np.uint64(i)
             if n != 3:
