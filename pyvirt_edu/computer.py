@@ -139,15 +139,27 @@ class Machine(bare.Machine):
         image: Image,
         append: str = "",
         initrd: Image | list[tuple[bytes, str]] | None = None,
+        disk: Image | Disk | None = None,
         *,
         format: str | None = None,
     ) -> str:
         """Reset, load a kernel or disk image, and stand at its first instruction.
 
         ``append`` is the command line, ``initrd`` a file or bytes (for multiboot: the modules, as
-        pairs of contents and text). Returns the format: one of guests.boot.FORMATS.
+        pairs of contents and text), ``disk`` the first hard disk. A disk image with a boot sector
+        becomes the first disk itself, and the machine stands at the first instruction of its
+        BIOS. Returns the format: one of guests.boot.FORMATS.
         """
         from .guests.boot import boot
 
         self.reset()
-        return boot(self, image, append, initrd, format)
+        if disk is not None:
+            self.attach_disk(disk)
+        return boot(self, image, append, initrd, format, self._boot_from_disk)
+
+    def _boot_from_disk(self, data: bytes, name: str) -> None:
+        from .guests.firmware import find_firmware
+
+        bios, vga_bios = find_firmware()
+        self.attach_disk(data)
+        self.load_firmware(bios, vga_bios)

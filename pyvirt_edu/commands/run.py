@@ -89,9 +89,7 @@ def run(given: argparse.Namespace) -> int:
 
     try:
         machine = Machine(ram=given.memory, cpus=given.cpus, history=False)
-        if given.disk:
-            machine.attach_disk(given.disk)
-        kind = machine.boot(given.image, append=given.append, initrd=given.initrd, format=given.format)
+        kind = machine.boot(given.image, given.append, given.initrd, given.disk, format=given.format)
     except MachineError as error:
         print(f"pyvirt: {error}", file=sys.stderr)
         return 2

@@ -66,7 +66,8 @@ from .layout import (
     UOP_ROOM,
 )
 
-DECODE_WORDS = 4096  # opcode to row: 2 maps x 256 opcodes x 8 reg values
+# opcode to row: 2 maps x 256 opcodes x 8 reg values; then 8 escapes x 64 register forms
+DECODE_WORDS = 4096 + 512
 ROW_WORDS = 8
 ROW_ROOM = 1024
 

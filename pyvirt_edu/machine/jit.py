@@ -60,6 +60,8 @@ UNITS: tuple[tuple[str, str], ...] = (
     ("switch_task", "tasks"),
     ("device_access", "devices.bus"),
     ("card_access", "devices.cards"),
+    ("assist_x87", "x87"),
+    ("x87_series", "x87_transcendental"),
 )
 (
     UNIT_RUN,
@@ -75,7 +77,9 @@ UNITS: tuple[tuple[str, str], ...] = (
     UNIT_SWITCH_TASK,
     UNIT_DEVICES,
     UNIT_CARD_ACCESS,
-) = range(13)
+    UNIT_ASSIST_X87,
+    UNIT_X87_SERIES,
+) = range(15)
 
 
 class _Unsigned(ast.NodeTransformer):

@@ -112,7 +112,7 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("nested_root", 1),
     ("vmcs", 1),
     ("apic", 64),
-    ("x87", 24),
+    ("x87", 24),  # see x87_state.py
     ("vector_registers", 128),  # 32 of 256 bits
     # the platform around the processor
     ("timer", 1),  # cycle count at which the next device event is due
@@ -210,6 +210,8 @@ EXIT_LINEAR = _offset("exit_linear")
 EXIT_PHYSICAL = _offset("exit_physical")
 EXIT_LENGTH = _offset("exit_length")
 EXIT_VECTOR = _offset("exit_vector")
+X87 = _offset("x87")  # eight registers of two words, by their physical numbers, then:
+X87_CONTROL, X87_STATUS, X87_VALID, X87_IP, X87_CS, X87_DP, X87_DS, X87_OPCODE = range(X87 + 16, X87 + 24)
 REPLAY_COUNT = _offset("replay_count")
 REPLAY_INDEX = _offset("replay_index")
 REPLAY = _offset("replay")
@@ -248,7 +250,7 @@ ARITHMETIC = CF | PF | AF | ZF | SF | OF
 
 CR0_PE, CR0_MP, CR0_EM, CR0_TS, CR0_ET, CR0_NE = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20
 CR0_WP, CR0_AM, CR0_NW, CR0_CD, CR0_PG = 0x10000, 0x40000, 0x20000000, 0x40000000, 0x80000000
-CR4_TSD, CR4_DE, CR4_PSE, CR4_PAE, CR4_MCE, CR4_PGE = 0x4, 0x8, 0x10, 0x20, 0x40, 0x80
+CR4_TSD, CR4_DE, CR4_PSE, CR4_PAE, CR4_MCE, CR4_PGE, CR4_OSFXSR = 0x4, 0x8, 0x10, 0x20, 0x40, 0x80, 0x200
 
 # Exception vectors (manual 3A, table 6-1)
 DE, DB, NMI, BP, OF_TRAP, BR, UD, NM, DF_FAULT = 0, 1, 2, 3, 4, 5, 6, 7, 8

@@ -110,6 +110,8 @@ from .layout import (
     TIMER,
     TRACING,
     WALK_REFERENCES,
+    X87_CONTROL,
+    X87_VALID,
 )
 from .progress import Progress
 from .registers import CPU
@@ -264,6 +266,7 @@ class Machine:
         row[CC_RESULT] = 1  # every arithmetic flag clear: not zero, parity odd
         row[CC_CARRIES] = 0
         row[RUN_DEADLINE] = row[TIMER] = NEVER
+        row[X87_CONTROL], row[X87_VALID] = 0x40, 0xFF  # eight zeros, every exception unmasked
         row[RAM_MAP] = RAM_EVERYWHERE
         for offset, value in kept:
             row[offset] = value

@@ -29,9 +29,6 @@ from .jit import core, unit
 from .layout import (
     ATTENTION,
     CR0,
-    CR0_EM,
-    CR0_MP,
-    CR0_TS,
     EVENT,
     GDTR_BASE,
     GDTR_LIMIT,
@@ -39,7 +36,6 @@ from .layout import (
     IDTR_BASE,
     IDTR_LIMIT,
     LDTR,
-    NM,
     RAX,
     STOP,
     T0,
@@ -55,7 +51,6 @@ from .uops import (
     OP_CLI,
     OP_CLTS,
     OP_CPUID,
-    OP_ESC,
     OP_HLT,
     OP_IN,
     OP_INVD,
@@ -83,7 +78,6 @@ from .uops import (
     OP_STD,
     OP_STI,
     OP_STR,
-    OP_WAIT,
     OP_WBINVD,
     OP_WRMSR,
 )
@@ -119,14 +113,6 @@ def port_out(m, size):
     port = c[T1] & 0xFFFF
     if check_port(m, port, size):
         port_write(m, port, size, c[RAX])
-
-
-@core
-def wait(m):
-    """WAIT: #NM where both MP and TS are set; there is no error of a coprocessor to wait for."""
-    c = cpu(m)
-    if (c[CR0] & CR0_MP) and (c[CR0] & CR0_TS):
-        fault(m, NM, 0)
 
 
 @core
@@ -194,11 +180,6 @@ def other_instruction(m, op, size):
         read_msr(m)
     elif op == OP_WRMSR:
         write_msr(m)
-    elif op == OP_ESC:
-        if cpu(m)[CR0] & (CR0_EM | CR0_TS):
-            fault(m, NM, 0)  # otherwise: no coprocessor answers
-    elif op == OP_WAIT:
-        wait(m)
     elif op == OP_CLD:
         set_direction(m, 0)
     elif op == OP_STD:
