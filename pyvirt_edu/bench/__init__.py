@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import device_speed, kernels, python_side, qemu_peer, start_up, unicorn_peer
+from . import device_speed, kernels, python_side, qemu_peer, start_up, storage, unicorn_peer
 from .results import Result, table
 
 UNICORN_KERNELS = "abdhl"
@@ -72,7 +72,7 @@ def measure(only: list[str], folder: Path | None, pairs: int) -> tuple[list[Resu
             say(name)
             results.append(function(pairs))
     if everything or "devices" in only:
-        for name, function in device_speed.MEASUREMENTS:
+        for name, function in (*device_speed.MEASUREMENTS, *storage.MEASUREMENTS):
             say(name)
             results.append(function(pairs))
     if everything or "start" in only:

@@ -405,8 +405,10 @@ def accepted(m, channel, command):
     if command == 0xE5 or command == 0x98:  # CHECK POWER MODE: active
         d[channel + COUNT] = 0xFF
         return True
-    # IDLE and SLEEP
-    return command == 0xE1 or command == 0xE3 or command == 0xE6 or command == 0x95 or command == 0x97
+    # IDLE and SLEEP, by their old codes and the new ones
+    if command == 0x95 or command == 0x97 or command == 0x99:
+        return True
+    return command == 0xE1 or command == 0xE3 or command == 0xE6
 
 
 @core
