@@ -45,6 +45,7 @@ class Machine(bare.Machine):
         costs: CostModel | None = None,
         history: bool = True,
         date: str | datetime = SWITCHED_ON,
+        disk: Image | Disk | None = None,
     ) -> None:
         pc = devices is None
         size = parse_size(ram)
@@ -59,6 +60,8 @@ class Machine(bare.Machine):
             self._pc = PC(self, date)
             self._platform = self._pc
             self.reset()
+        if disk is not None:
+            self.attach_disk(disk)
 
     def _part(self, name: str) -> Any:
         if self._platform is None:

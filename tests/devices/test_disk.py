@@ -10,7 +10,7 @@ import pytest
 
 from pyvirt_edu import Machine, assemble
 from pyvirt_edu.devices.disk import Disk
-from pyvirt_edu.machine.errors import ImageError, SnapshotError
+from pyvirt_edu.machine.errors import ConfigurationError, ImageError, SnapshotError
 from pyvirt_edu.machine.snapshots import Snapshot
 
 from .test_ide import Bench
@@ -236,6 +236,13 @@ def test_sizes_that_are_no_disk(tmp_path: Path, size: int, said: str) -> None:
     for image in (path, bytes(size)):
         with pytest.raises(ImageError, match=said):
             Disk(image)
+
+
+def test_a_machine_made_with_a_disk() -> None:
+    m = Machine(ram="1MiB", disk=IMAGE)
+    assert m.disks[0] is not None and m.disks[0].contents() == IMAGE
+    with pytest.raises(ConfigurationError, match="has no drives"):
+        Machine(ram="1MiB", devices=(), disk=IMAGE)
 
 
 def test_errors_say_what_to_do(tmp_path: Path) -> None:
