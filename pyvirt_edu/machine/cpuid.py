@@ -35,9 +35,9 @@ FEATURES = (
     | FEATURE_CMOV
     | FEATURE_FXSR
 )
-# Leaf 2, one byte a descriptor: 52h fetch TLB of 256 entries, 5Dh data TLB of 256 entries,
-# 40h no cache; the low byte says that one CPUID tells all.
-DESCRIPTORS = 0x405D_5201
+# Leaf 2, one byte a descriptor. None describes the simulated TLBs (4 ways of 256), so none is
+# given: 40h says that there is no second-level cache, the low byte that one CPUID tells all.
+DESCRIPTORS = 0x0000_4001
 
 
 @core

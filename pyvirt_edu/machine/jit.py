@@ -44,6 +44,28 @@ ENTRY_TYPE = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
 #: With PYVIRT_CHECKED=1 every array access of the core is bounds-checked (slow; for fuzzing).
 CHECKED = os.environ.get("PYVIRT_CHECKED", "") == "1"
 
+#: What takes longest to compile starts first.
+LARGEST = (
+    "device_access",
+    "find_block",
+    "run",
+    "assist_x87",
+    "card_access",
+    "assist_transfer",
+    "assist_system",
+)
+    "device_access",
+    "find_block",
+    "run",
+    "assist_x87",
+    "card_access",
+    "assist_transfer",
+    "assist_system",
+)
+
+#: Set in the processes that only compile units: nobody there calls a function from Python.
+UNITS_ONLY = os.environ.get("PYVIRT_UNITS_ONLY", "") == "1"
+
 #: Units in the order of their slots in the handle: name and module, here or in another part
 #: of the package. The core calls by slot; only this list, like a linker's, knows the names.
 UNITS: tuple[tuple[str, str], ...] = (
@@ -114,6 +136,8 @@ def _unsigned(function: FunctionType) -> FunctionType:
 def _core(function: Callable[..., Any], flavour: str, **options: Any) -> Callable[..., Any]:
     from numba import njit
 
+    if UNITS_ONLY:
+        options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     made = njit(error_model="numpy", boundscheck=CHECKED, _nrt=False, **options)(_unsigned(function))  # type: ignore[arg-type]
     made.core_source, made.core_flavour = function, flavour
     return made  # type: ignore[no-any-return]
@@ -262,10 +286,10 @@ def _address(name: str, item: tuple[Any, str]) -> int:
 
 def missing_units() -> list[str]:
     """Units that are not in the cache, largest first."""
-    order = {"run": 0, "find_block": 1, "assist_transfer": 2, "assist_system": 3}
+    order = {name: n for n, name in enumerate(LARGEST)}
     digests = unit_digests()
     names = [n for n, _ in UNITS if n not in _addresses and _load(n, digests[n]) is None]
-    return sorted(names, key=lambda n: order.get(n, 9))
+    return sorted(names, key=lambda n: order.get(n, len(order)))
 
 
 def compile_missing(progress: Callable[[int, int, str], None] | None = None) -> None:
@@ -288,6 +312,7 @@ def compile_missing(progress: Callable[[int, int, str], None] | None = None) -> 
     queue, failed = list(names), []
     root = str(Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    environment["PYVIRT_UNITS_ONLY"] = "1"
     while queue or running:
         while queue and len(running) < max(1, os.cpu_count() or 1):
             name = queue.pop(0)
