@@ -1,8 +1,8 @@
 """Small mistakes in the core: where they can be made, and a copy of the package that holds them.
 
 All mutants live in one copy. Each guards its place with ``_mutant() == n``, and ``_mutant``
-reads the number that PYVIRT_MUTANT gave the process: so the copy is compiled once, and
-a mutant costs no more than the tests that it takes to catch it.
+reads the number from a page at a fixed place: so the copy is compiled once, and a process
+becomes any of them by a store.
 """
 
 from __future__ import annotations
@@ -228,7 +228,6 @@ SWITCH = '''"""Which mutant this process is."""
 
 import ctypes
 import mmap
-import os
 
 from llvmlite import ir
 from numba import types
@@ -243,7 +242,6 @@ _map.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c
 FIXED_NOREPLACE = 0x100000
 if _map(PLACE, 4096, 3, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | FIXED_NOREPLACE, -1, 0) != PLACE:
     raise OSError("no room for the number of the mutant")
-ctypes.c_uint64.from_address(PLACE).value = int(os.environ.get("PYVIRT_MUTANT", "0"))
 
 
 @intrinsic
