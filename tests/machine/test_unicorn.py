@@ -85,6 +85,7 @@ MOST_ASIDE = {
     "a store into its own page, which Unicorn restarts": 20,
     "both REPs: Unicorn obeys the first": 20,
     "POPA's skipped word": 2,
+    "overwritten by an earlier case": 20,
 }
 SLOTS, SLOT = 128, 32  # cases that share one image of memory, and the bytes of code of each
 
@@ -325,6 +326,9 @@ class Pair:
 
     def judge(self, case: Case, place: int, counts: Counter[str]) -> str:
         """Run one case; a description of the difference, or nothing."""
+        if bytes(self.memory[place : place + len(case.code)]) != case.code:
+            counts["overwritten by an earlier case"] += 1
+            return ""
         us, them = self.run(case, place)
         reason = self.aside(case, place, us, them)
         problem = ""

@@ -52,7 +52,7 @@ TESTS_OF = {
     "tlb": "paging",
     "transfers": "transfers",
 }
-#: The rest, and what looks only at Python or at speed is left out.
+#: The rest. What looks only at Python, at speed or at the sources is left out.
 ORDER = """alu flags arithmetic strings transfers interrupts paging system tasks machine decode_lengths
 one_machine unicorn sst286 inspect_code disassembler kernels fuzz matrix""".split()
 #: Not asked: QEMU's side of a comparison, and what the clock on the wall decides.
@@ -69,15 +69,18 @@ def test_path(name: str) -> str:
 
 def ordered(items: list[pytest.Item], module: str) -> list[pytest.Item]:
     """Tests that know a module best first; the order within a file stays."""
-    names = [*TESTS_OF.get(module, "").split(), *ORDER]
-    places = {test_path(name): i for i, name in reversed(list(enumerate(names)))}
-    last = len(places)
+    places = {
+        test_path(name): i
+        for i, name in reversed(list(enumerate([*TESTS_OF.get(module, "").split(), *ORDER])))
+    }
+    places["tests/devices/"] = len(ORDER) + len(places)
 
-    def place(item: pytest.Item) -> int:
+    def place(item: pytest.Item) -> int | None:
         path = item.nodeid.split("::")[0]
-        return next((i for p, i in places.items() if path.startswith(p)), last)
+        return next((i for p, i in places.items() if path.startswith(p)), None)
 
-    return sorted(items, key=place)
+    asked = [(where, item) for item in items if (where := place(item)) is not None]
+    return [item for _, item in sorted(asked, key=lambda pair: pair[0])]
 
 
 def processor_seconds(pid: int) -> float:
