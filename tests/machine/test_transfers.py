@@ -727,3 +727,18 @@ def test_stack_in_the_way_of_v86(run):
     (log,) = run(program)
     assert (log.vector, log.error, log.cr2) == (PF, 0, 0x31000)
     assert (log.cs, log.eip, log.eflags & 0x20000) == (CODE, program["place"], 0)
+
+
+def test_call_gate_with_a_16_bit_tss(run):
+    """3A 5.8.5 and 7.6: the inner stack comes from the words SP0 and SS0 of an 80286 TSS."""
+    old = 0x50  # guest_lab's 16-bit TSS
+    program = program_with_gates(
+        f"mov ax, {old}\nltr ax\n"
+        + ring3(f"push dword 77\ncall dword {GATE | 3}:0")
+        + f"jmp finish\ninner: mov eax, esp\ncall log\nmov eax, ss\ncall log\n{log_frame(5)}jmp finish",
+        {GATE: (CODE, "inner", GATE_32 | OPEN, 1)},
+        old={"sp0": STACK0 - 0x100, "ss0": DATA},
+    )
+    log = run(program)
+    assert log[:2] == [STACK0 - 0x100 - 20, DATA]
+    assert log[3:] == [CODE3, 77, STACK3 - 4, DATA3]

@@ -7,13 +7,18 @@ and runs test after test until one fails. So a mutant costs what its tests cost,
 from __future__ import annotations
 
 import ctypes
+import gc
+import hashlib
+import itertools
 import json
 import os
+import pickle
 import signal
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -64,16 +69,16 @@ CAUGHT, SURVIVED = "caught", "survived"
 
 
 def test_path(name: str) -> str:
-    return "tests/machine/matrix/" if name == "matrix" else f"tests/machine/test_{name}.py"
+    if name in ("matrix", "devices"):
+        return {"matrix": "tests/machine/matrix/", "devices": "tests/devices/"}[name]
+    return f"tests/machine/test_{name}.py"
 
 
-def ordered(items: list[pytest.Item], module: str) -> list[pytest.Item]:
-    """Tests that know a module best first; the order within a file stays."""
-    places = {
-        test_path(name): i
-        for i, name in reversed(list(enumerate([*TESTS_OF.get(module, "").split(), *ORDER])))
-    }
-    places["tests/devices/"] = len(ORDER) + len(places)
+def ordered(items: list[pytest.Item], module: str, part: int) -> list[pytest.Item]:
+    """First the tests that know a module best, then the rest; the order within a file stays."""
+    best = TESTS_OF.get(module, "").split()
+    names = best if part == 1 else [name for name in [*ORDER, "devices"] if name not in best]
+    places = {test_path(name): i for i, name in enumerate(names)}
 
     def place(item: pytest.Item) -> int | None:
         path = item.nodeid.split("::")[0]
@@ -81,6 +86,32 @@ def ordered(items: list[pytest.Item], module: str) -> list[pytest.Item]:
 
     asked = [(where, item) for item in items if (where := place(item)) is not None]
     return [item for _, item in sorted(asked, key=lambda pair: pair[0])]
+
+
+def remember_assembled(folder: Path) -> None:
+    """The tests assemble the same programs for every mutant: keep what came out.
+
+    The assembler is Python and no mutant touches it.
+    """
+    from pyvirt_edu.machine.assembler import assemble
+
+    folder.mkdir(exist_ok=True)
+
+    def remembered(*arguments: Any, **options: Any) -> Any:
+        key = hashlib.sha256(repr((arguments, sorted(options.items()))).encode()).hexdigest()
+        path = folder / key
+        try:
+            return pickle.loads(path.read_bytes())
+        except OSError:
+            program = assemble(*arguments, **options)
+        part = folder / f"{key}.{os.getpid()}"
+        part.write_bytes(pickle.dumps(program))
+        part.rename(path)
+        return program
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("tests.") and getattr(module, "assemble", None) is assemble:
+            module.assemble = remembered  # type: ignore[attr-defined]
 
 
 def processor_seconds(pid: int) -> float:
@@ -94,6 +125,8 @@ class Child:
 
     pid: int
     number: int
+    module: str
+    round: int
     log: Path
     size: int = 0
     used: float = 0.0
@@ -126,13 +159,15 @@ class Judge:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         plan = json.loads((folder / "todo.json").read_text())
-        self.todo: list[tuple[int, str]] = plan["mutants"]
+        self.todo = [(number, module, 1) for number, module in plan["mutants"]]
         self.jobs: int = plan["jobs"]
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         from pyvirt_edu.machine.jit import entry_points
 
         entry_points()
+        remember_assembled(self.folder / "assembled")
+        gc.freeze()  # what the children share stays shared
         running: list[Child] = []
         while self.todo or running:
             while self.todo and len(running) < self.jobs:
@@ -142,33 +177,39 @@ class Judge:
                 outcome = child.look()
                 if outcome:
                     running.remove(child)
-                    self.note(child.number, *outcome)
+                    if outcome[0] == SURVIVED and child.round == 1:
+                        self.todo.append((child.number, child.module, 2))
+                    else:
+                        self.note(child.number, *outcome)
         return True
 
     def note(self, number: int, result: str, by: str) -> None:
         with (self.folder / "results.jsonl").open("a") as out:
             out.write(json.dumps({"number": number, "result": result, "by": by}) + "\n")
 
-    def start(self, session: pytest.Session, number: int, module: str) -> Child:
+    def start(self, session: pytest.Session, number: int, module: str, part: int) -> Child:
         log = self.folder / f"{number}.log"
         log.write_text("")
         pid = os.fork()
         if pid == 0:
             try:
-                os._exit(run_tests(ordered(session.items, module), number, log))
+                os._exit(run_tests(ordered(session.items, module, part), number, log))
             finally:
                 os._exit(2)
-        return Child(pid, number, log, since=time.monotonic())
+        return Child(pid, number, module, part, log, since=time.monotonic())
 
 
 def run_tests(items: list[pytest.Item], number: int, log: Path) -> int:
     """In the child: wake the mutant and look for a test that notices; 1 if there is one."""
     from pyvirt_edu.machine.mutant_switch import PLACE
 
+    from ..machine import guest_lab
+
     ctypes.c_uint64.from_address(PLACE).value = number
     with log.open("w", buffering=1) as out:
         for item, following in zip(items, [*items[1:], None]):
             out.write(f"{item.nodeid}\n")
+            guest_lab._names = itertools.count()  # its labels do not depend on what ran before
             reports = runtestprotocol(item, log=False, nextitem=following)
             for report in reports:
                 if report.failed:

@@ -123,7 +123,7 @@ def run_mutants(
     numbered = dict(list(numbered.items())[:count])
     results = folder / "results.jsonl"
     known = known_results(results, retry)
-    todo = {0: ""} | {n: m.module.rsplit(".", 1)[-1] for n, m in numbered.items()}
+    todo = {n: m.module.rsplit(".", 1)[-1] for n, m in numbered.items()} | {0: ""}
     todo = {n: module for n, module in todo.items() if n not in known}
     if todo:
         (folder / "todo.json").write_text(json.dumps({"mutants": list(todo.items()), "jobs": jobs}))
