@@ -401,6 +401,17 @@ def test_page_fault_while_the_frame_is_pushed(run):
     assert (fault.vector, fault.error, fault.eip, fault.cr2) == (PF, 2, program["culprit"], STACK1 - 4)
 
 
+def test_page_fault_in_the_order_of_the_pushes():
+    """3A 6.12.1: SS, ESP, EFLAGS, CS, EIP are pushed in this order; the first absent page is in CR2."""
+    program = Program(
+        PAGING + set_page(0x4000, 0) + set_page(0x3000, 0) + ring3("int 0x50"),
+        gates={0x50: (CODE1 | 1, "common", 0xEE)},
+        main={"esp1": 0x4008},
+    )
+    (fault,) = run_here(program)
+    assert (fault.vector, fault.error, fault.cr2) == (PF, 2, 0x4004)
+
+
 def test_contributory_fault_then_page_fault(run):
     """3A table 6-5: #GP, then #PF for its gate: the #PF is handled in its turn."""
     table = 0x30F90  # vector 13 is the last in this page, vector 14 the first in the next
@@ -595,7 +606,7 @@ def test_interrupt_between_iterations_has_rf():
 
 
 def test_int1():
-    """2A, INT n (F1): #DB as a trap through gate 1; unlike INT3, the DPL of the gate is not asked. (#UD in QEMU.)"""
+    """2A, INT n (F1): #DB as a trap; unlike INT3, the DPL of the gate is not asked. (#UD in QEMU.)"""
     program = Program(expect("db 0xF1\nplace: nop") + ring3("db 0xF1"))
     log = run_here(program)
     assert faults(log) == [(1, None), (1, None)]

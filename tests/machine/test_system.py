@@ -303,6 +303,9 @@ def test_port_breakpoint(run):
         (f"mov ax, {MAIN_TSS}\nltr ax", (GP, MAIN_TSS)),  # busy
         ("xor ax, ax\nltr ax", (GP, 0)),
         (f"mov ax, {DATA}\nltr ax", (GP, DATA)),
+        (f"mov ax, {DATA | 3}\nltr ax", (GP, DATA)),  # no RPL in an error code, but the table
+        (f"mov ax, {DATA | 7}\nltr ax", (GP, DATA | 4)),
+        (f"mov ax, {DATA | 3}\nlldt ax", (GP, DATA)),
         ("mov ax, 0x98\nltr ax", (NP, 0x98)),
     ],
 )
@@ -413,6 +416,16 @@ def test_store_table_into_read_only_memory():
     """2A, SGDT: a write like any other; nothing is stored if it cannot all be. (QEMU does not check.)"""
     program = Program(f"mov ax, {READ_ONLY}\nmov es, ax\n" + expect("sgdt [es:0x8000]"))
     assert faults(run_here(program)) == [(GP, 0)]
+
+
+def test_allowed_ports_are_read():
+    """Manual 1, 19.5.2: a port whose bit is clear is read as in ring 0 (here nobody answers: ones)."""
+    program = Program(
+        ring3("xor eax, eax\nin al, 0x80\ncall log\nxor eax, eax\nin eax, 0x80\ncall log"),
+        io_map=b"\0" * 0x20 + b"\xff",
+        gdt_entries={MAIN_TSS: descriptor(TSS, 0x68 + 0x20, 0x89)},
+    )
+    assert faults(run_here(program)) == [0xFF, 0xFFFF_FFFF, (0x40, None)]
 
 
 # --- privilege before operands, ports of strings, PDPTEs ----------------------------------------------

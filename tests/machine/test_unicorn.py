@@ -371,6 +371,8 @@ def differences(world: World, seed: int, count: int) -> tuple[list[str], Counter
             problem = pair.judge(case, world.code + SLOT * slot, counts)
             if problem:
                 found.append(problem)
+        if len(found) > 100:
+            break
     return found, counts
 
 

@@ -25,24 +25,24 @@ from _pytest.runner import runtestprotocol
 
 #: Tests of a module, quickest to notice first; all others follow.
 TESTS_OF = {
-    "alu": "alu flags unicorn",
+    "alu": "flags unicorn",
     "access": "strings transfers paging",
-    "arithmetic": "arithmetic alu unicorn",
+    "arithmetic": "arithmetic unicorn",
     "attention": "interrupts machine one_machine",
     "blocks": "machine one_machine",
     "code_pages": "machine one_machine",
     "control_registers": "system paging",
     "cpuid": "system",
     "debug_registers": "system interrupts",
-    "decoder": "decode_lengths alu flags arithmetic strings transfers unicorn",
+    "decoder": "unicorn decode_lengths strings transfers",
     "descriptor_tables": "system transfers",
     "far_transfers": "transfers tasks",
-    "flag_instructions": "flags alu interrupts",
-    "flags": "flags alu",
+    "flag_instructions": "flags unicorn interrupts system",
+    "flags": "flags unicorn",
     "hostaccess": "machine paging",
     "interrupts": "interrupts tasks",
     "iret": "interrupts transfers tasks",
-    "loop": "alu flags machine unicorn one_machine",
+    "loop": "unicorn machine one_machine",
     "memory": "paging machine",
     "paging": "paging",
     "physical": "paging machine",
@@ -50,7 +50,7 @@ TESTS_OF = {
     "privilege": "system interrupts",
     "segment_cache": "transfers system",
     "segments": "transfers system",
-    "shifts": "alu flags",
+    "shifts": "unicorn",
     "strings": "strings",
     "system": "system",
     "tasks": "tasks",
@@ -58,8 +58,8 @@ TESTS_OF = {
     "transfers": "transfers",
 }
 #: The rest. What looks only at Python, at speed or at the sources is left out.
-ORDER = """alu flags arithmetic strings transfers interrupts paging system tasks machine decode_lengths
-one_machine unicorn sst286 inspect_code disassembler kernels fuzz matrix""".split()
+ORDER = """flags arithmetic unicorn strings transfers interrupts paging system tasks machine decode_lengths
+one_machine inspect_code disassembler sst286 alu kernels matrix fuzz""".split()
 #: Not asked: QEMU's side of a comparison, and what the clock on the wall decides.
 UNASKED = "not qemu and not ctrl_c"
 HANG = 60  # seconds of the processor without a test that ends
@@ -68,7 +68,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 CAUGHT, SURVIVED = "caught", "survived"
 
 
-def test_path(name: str) -> str:
+def path_of(name: str) -> str:
     if name in ("matrix", "devices"):
         return {"matrix": "tests/machine/matrix/", "devices": "tests/devices/"}[name]
     return f"tests/machine/test_{name}.py"
@@ -78,7 +78,7 @@ def ordered(items: list[pytest.Item], module: str, part: int) -> list[pytest.Ite
     """First the tests that know a module best, then the rest; the order within a file stays."""
     best = TESTS_OF.get(module, "").split()
     names = best if part == 1 else [name for name in [*ORDER, "devices"] if name not in best]
-    places = {test_path(name): i for i, name in enumerate(names)}
+    places = {path_of(name): i for i, name in enumerate(names)}
 
     def place(item: pytest.Item) -> int | None:
         path = item.nodeid.split("::")[0]
