@@ -271,6 +271,20 @@ def test_alignment_check():
     assert faults(run_here(program)) == [(0x40, None), (0x40, None), (17, 0)]
 
 
+def test_alignment_is_checked_where_aligned_accesses_went_before():
+    """3A 6.15, interrupt 17: every access is checked, however often its page was used."""
+    program = Program(
+        "mov eax, cr0\nor eax, 0x40000\nmov cr0, eax\n"
+        + ring3(
+            f"mov ax, {DATA3}\nmov ds, ax\nmov ecx, 3\nagain: mov eax, [0x8000]\nmov [0x8004], eax\n"
+            "loop again\nculprit: mov eax, [0x8001]",
+            flags=0x40002,
+        )
+    )
+    (fault,) = run_here(program)
+    assert (fault.vector, fault.error, fault.eip) == (17, 0, program["culprit"])
+
+
 # --- virtual-8086 mode ------------------------------------------------------------------------
 
 

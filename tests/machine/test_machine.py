@@ -619,3 +619,18 @@ def test_much_input_does_not_fill_memory(monkeypatch: pytest.MonkeyPatch) -> Non
     m.step(50)
     m.back(50)
     assert m.digest() == before
+
+
+@pytest.mark.parametrize("start", [0, 7, 100])
+def test_a_run_ends_at_the_first_boundary_past_its_cycles(start: int) -> None:
+    """However long a block is: max_cycles cuts it where single steps would stop."""
+    body = "inc eax\n mov [0x8000], eax\n add ebx, eax\n imul ecx, eax\n" * 6
+    for cycles in range(1, 60):
+        whole, steps = machine(f"again: {body} jmp again"), machine(f"again: {body} jmp again")
+        for m in (whole, steps):
+            m.run(max_instructions=start + 50)  # the block is decoded and known
+        target = whole.cycles + cycles
+        whole.run(max_cycles=cycles)
+        while steps.cycles < target:
+            steps.step()
+        assert (whole.instructions, whole.cycles) == (steps.instructions, steps.cycles)

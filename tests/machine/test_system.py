@@ -280,6 +280,18 @@ def test_data_breakpoint(run):
     assert (fault.vector, fault.eip, hits) == (DB, program["place"], 2)
 
 
+def test_accesses_beside_a_data_breakpoint(run):
+    """3B 17.2.5: only an access that touches one of the bytes named by DR and LEN hits."""
+    program = Program(
+        "mov eax, 0x8004\nmov dr1, eax\nmov eax, 0x00D00004\nmov dr7, eax\n"
+        + "mov [0x8000], eax\nmov [0x8008], al\nmov [0x8003], al\nmov [0x8002], ax\n"
+        + expect("mov dword [0x8002], 0\nplace: nop")
+        + "mov eax, 0\nmov dr7, eax\nmov eax, dr6\nand eax, 0xF\ncall log\n"
+    )
+    fault, hits = run(program)
+    assert (fault.vector, fault.eip, hits) == (DB, program["place"], 2)
+
+
 def test_port_breakpoint(run):
     """3B 17.2.4: with CR4.DE, R/W 10 means port accesses; a trap after the instruction."""
     program = Program(

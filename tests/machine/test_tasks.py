@@ -9,8 +9,10 @@ from .guest_lab import (
     ABSENT_DATA,
     ABSENT_TSS,
     CODE,
+    CODE1,
     CODE3,
     DATA,
+    DATA1,
     DATA3,
     GDT,
     LDT,
@@ -194,6 +196,7 @@ def test_short_tss(run):
         ({"ds": 0xF00}, (TS, 0xF00)),
         ({"es": MAIN_TSS}, (TS, MAIN_TSS)),
         ({"fs": ABSENT_DATA}, (NP, ABSENT_DATA)),
+        ({"cs": CODE1 | 1, "ss": DATA1 | 1, "ds": DATA}, (TS, DATA)),  # DPL 0 is not for ring 1
     ],
 )
 def test_new_segment_errors(change, expected):

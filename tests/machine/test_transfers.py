@@ -786,7 +786,7 @@ def test_inner_stack_of_16_bits_at_an_odd_place(run):
 
 
 def test_exchange_with_an_absent_page_is_a_write():
-    """3A 4.7: the access of XCHG is a locked read and write: the error code says write. (QEMU reads first.)"""
+    """3A 4.7: the access of XCHG is a locked read and write: so error bit 1. (QEMU reads first.)"""
     program = Program(
         PAGING
         + set_page(0x30000, 6)

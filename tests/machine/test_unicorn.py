@@ -98,6 +98,7 @@ class World:
     ram: int
     code: int  # linear
     data: int  # linear
+    stack: int  # linear; the pointer is a little above
     bases: dict[str, int]  # of the segments, in real mode; 64 KiB lie between two of them
 
     def inside(self, address: int, size: int, segments: set[str]) -> bool:
@@ -105,12 +106,13 @@ class World:
         return any(0 <= address - self.bases[s] <= 0x10000 - size for s in segments)
 
 
-FLAT = World(32, 0x40000, 0x10000, 0x20000, {})
+FLAT = World(32, 0x40000, 0x10000, 0x20000, 0x30000, {})
 REAL = World(
     16,
     0xD0000,
     0x10000,
     0x30000,
+    0x78000,
     {"cs": 0x10000, "ds": 0x30000, "es": 0x50000, "ss": 0x70000, "fs": 0x90000, "gs": 0xB0000},
 )
 WORLDS = {"32-bit": FLAT, "real mode": REAL}
@@ -242,8 +244,10 @@ class Pair:
         self.memory[:] = 0
         code = b"".join((case.code + b"\xeb\xfe").ljust(SLOT, b"\x90") for case in cases)
         self.memory[world.code : world.code + len(code)] = np.frombuffer(code, np.uint8)
-        for base in {world.data, *world.bases.values()} - {world.code}:
-            self.memory[base : base + 0x400] = np.frombuffer(rng.randbytes(0x400), np.uint8)
+        for place in sorted({world.data, *world.bases.values()} - {world.code}):
+            self.memory[place : place + 0x400] = np.frombuffer(rng.randbytes(0x400), np.uint8)
+        near = [rng.randrange(world.ram if i & 1 else 1 << 32) for i in range(0x100)]  # RET goes there
+        self.memory[world.stack - 0x100 : world.stack + 0x300] = np.array(near, np.uint32).view(np.uint8)
         self.level()
         self.theirs.ctl_flush_tb()  # its translations outlive what we write behind its back
 
