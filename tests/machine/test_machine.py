@@ -565,6 +565,19 @@ def test_a_trace_tells_what_changed() -> None:
         trace[5]
 
 
+def test_a_trace_shows_segments_but_no_hidden_registers() -> None:
+    m = machine(
+        "lgdt [table]\n mov ax, 8\n lldt ax\n mov ax, 16\n mov es, ax\n hlt\ntable: dw 23\n dd 0x8000"
+    )
+    m.write(0x8008, bytes.fromhex("17 00 00 90 00 82 00 00  FF FF 00 00 00 92 CF 00"))  # an LDT, flat data
+    changed = [set(step.registers) for step in m.trace(6)]
+    assert changed == [set(), {"eax"}, set(), {"eax"}, set(), set()]  # ES was 10h before
+    m = machine("mov ax, 0x13\n mov es, ax\n hlt")
+    m.write(0x8010, bytes.fromhex("FF FF 00 00 00 F2 CF 00"))
+    m.cpu.gdtr_base, m.cpu.gdtr_limit = 0x8000, 23
+    assert m.trace(2)[1].registers == {"es": (0x10, 0x13)}
+
+
 def test_a_trace_shows_code_as_it_was() -> None:
     m = machine("mov byte [patched + 1], 7\npatched: mov al, 1\n mov byte [patched + 1], 9\n hlt")
     trace = m.trace(10)

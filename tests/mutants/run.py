@@ -17,7 +17,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from .mutate import ROOT, Mutant, copy_tests, draw, plant
+from .mutate import EQUIVALENT, ROOT, Mutant, copy_tests, draw, plant
 
 CAUGHT, SURVIVED = "caught", "survived"
 COMPILE = "from pyvirt_edu.machine.jit import compile_missing; compile_missing()"
@@ -117,9 +117,10 @@ def run_mutants(
     count: int, seed: int, jobs: int, folders: tuple[str, ...] = ("machine",), retry: bool = False
 ) -> Outcome:
     """Judge `count` mutants; `retry` runs those again that survived before."""
-    mutants = draw(count + count // 10 + 5, seed, folders)  # some will not compile
+    mutants = draw(count + count // 10 + 5, seed, folders)  # some will not compile or change nothing
     folder = default_folder() / key_of(mutants)
     build, numbered = compiled_build(folder, mutants)
+    numbered = {n: m for n, m in numbered.items() if m.key not in EQUIVALENT}
     numbered = dict(list(numbered.items())[:count])
     results = folder / "results.jsonl"
     known = known_results(results, retry)
