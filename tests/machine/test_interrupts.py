@@ -550,6 +550,18 @@ def test_interrupt_wakes_the_halted_processor():
     assert entries(m.read(LOG, LOG_BYTES)) == [program["place"]]
 
 
+def test_an_interrupt_ends_the_halt_even_if_it_cannot_be_delivered():
+    """3A 6.7 and 2A, HLT: the NMI resumes execution; its absent gate is a fault of the running program."""
+    program = Program("mov dword [resume], finish\nhlt\nplace: nop", gates={2: (CODE, "common", 0x0E)})
+    m = new_machine(program)
+    assert m.run(max_instructions=10_000).reason == "halt"
+    assert m.cpu.halted
+    m.break_on(NP)
+    m.inject_nmi()
+    stop = m.run(max_instructions=10)
+    assert (stop.reason, stop.vector, m.cpu.halted) == ("exception", NP, False)
+
+
 def test_undeliverable_external_interrupt_has_ext():
     """3A 6.13: EXT is set, for the program did nothing."""
     program, m = interruptible("sti\nnop\nnop")

@@ -103,7 +103,8 @@ class Outcome:
 
 def key_of(mutants: list[Mutant]) -> str:
     """Results hold for these sources and these mutants."""
-    digest = hashlib.sha256(f"{sys.version} {mutants}".encode())
+    places = [(m.module, m.function, m.node, m.kind, m.other) for m in mutants]
+    digest = hashlib.sha256(f"{sys.version} {places}".encode())
     for path in sorted((ROOT / "pyvirt_edu").rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
