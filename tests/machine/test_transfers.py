@@ -795,3 +795,16 @@ def test_exchange_with_an_absent_page_is_a_write():
         + expect("mov eax, [0x30000]")
     )
     assert faults(run_here(program)) == [(14, 2), (14, 2), (14, 0)]
+
+
+@pytest.mark.parametrize("code", ["66E260", "66E160", "66E060", "66EB60", "66E360"])
+def test_short_jumps_beyond_the_limit(code):
+    """2A, LOOP, JMP and Jcc: a target beyond the limit of CS is #GP; (E)CX is as it was."""
+    m = real_machine("nop")
+    m.write(0xFFF0, bytes.fromhex(code))
+    count = 0 if code == "66E360" else 5
+    m.cpu.eip, m.cpu.ecx, m.cpu.eflags = 0xFFF0, count, 0x42 if code == "66E160" else 2
+    m.break_on(GP)
+    stop = m.step()
+    assert (stop.reason, stop.vector) == ("exception", GP)
+    assert (m.cpu.eip, m.cpu.ecx) == (0xFFF0, count)
