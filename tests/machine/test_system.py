@@ -342,6 +342,16 @@ def test_null_ldt(run):
     assert faults(run(program)) == [(GP, 4)]
 
 
+def test_a_null_ldt_forgets_the_one_before(run):
+    """2A, LLDT: after a null selector, every reference to the LDT is #GP of the selector."""
+    code = f"mov dword [{IDT + 0x708}], 0x0000FFFF\nmov dword [{IDT + 0x70C}], 0x00CF9200\n"
+    program = Program(
+        f"{code}mov ax, {LDT}\nlldt ax\nmov ax, 12\nmov es, ax\nmov eax, es\ncall log\n"
+        "xor eax, eax\nlldt ax\n" + expect("mov ax, 12\nmov es, ax")
+    )
+    assert faults(run(program)) == [12, (GP, 12)]
+
+
 def test_lgdt_with_16_bit_operands(run):
     """2A, LGDT: a 16-bit operand size loads 24 bits of the base."""
     program = Program(
