@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from . import __version__
+from .commands import run as run_command
 
 
 def warm_up() -> None:
@@ -77,12 +78,23 @@ def main(arguments: list[str] | None = None) -> int:
     command = commands.add_parser("lab", help="open the book in JupyterLab; further options go to it")
     command.add_argument("directory", nargs="?", type=Path, help="another folder than the book")
     commands.add_parser("warmup", help="compile the processor now, and keep it")
+    command = commands.add_parser("run", help="run a kernel or disk image, serial port on the terminal")
+    run_command.add_arguments(command)
+    command = commands.add_parser("guests", help="list the guests that come with the package")
+    command.add_argument("--write", type=Path, metavar="FOLDER", help="write their images to a folder")
     commands.add_parser("bench", add_help=False, help="measure speed: `pyvirt bench --help`")
     given, rest = parser.parse_known_args(arguments)
     if given.command == "lab":
         return lab(given.directory, rest)
     if given.command == "bench":
         return bench(rest)
+    if given.command == "run" and not rest:
+        warm_up()
+        return run_command.run(given)
+    if given.command == "guests" and not rest:
+        from .commands.guests import guests
+
+        return guests(given.write)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     return warmup()

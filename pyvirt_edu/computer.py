@@ -13,10 +13,17 @@ from .machine.errors import ConfigurationError
 from .machine.exits import Exit
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from .devices.console import Console
+    from .devices.disk import Disk
+    from .devices.keys import Keyboard
+    from .devices.network import Network
+    from .devices.screen import Screen
 
 Image = str | Path | bytes
 SMALLEST_PC = 1 << 20
+SWITCHED_ON = "2026-01-01T00:00:00"  # always the same moment, so that runs repeat
 
 
 class Machine(bare.Machine):
@@ -37,6 +44,7 @@ class Machine(bare.Machine):
         devices: tuple[Any, ...] | None = None,
         costs: CostModel | None = None,
         history: bool = True,
+        date: str | datetime = SWITCHED_ON,
     ) -> None:
         pc = devices is None
         size = parse_size(ram)
@@ -48,7 +56,7 @@ class Machine(bare.Machine):
         if pc:
             from .devices.platform import PC
 
-            self._pc = PC(self)
+            self._pc = PC(self, date)
             self._platform = self._pc
             self.reset()
 
@@ -64,19 +72,61 @@ class Machine(bare.Machine):
         """The terminal at the serial port, and what comes out of port E9h."""
         return self._part("console")  # type: ignore[no-any-return]
 
+    @property
+    def screen(self) -> Screen:
+        """The VGA text screen."""
+        return self._part("screen")  # type: ignore[no-any-return]
+
+    @property
+    def keyboard(self) -> Keyboard:
+        """The PS/2 keyboard."""
+        return self._part("keyboard")  # type: ignore[no-any-return]
+
+    @property
+    def network(self) -> Network:
+        """The other end of the network card's cable."""
+        return self._part("network")  # type: ignore[no-any-return]
+
+    @property
+    def disks(self) -> list[Disk | None]:
+        """The hard disks: 0 and 1 on the first IDE channel, 2 and 3 on the second."""
+        return self._part("drives").disks  # type: ignore[no-any-return]
+
+    def attach_disk(self, image: Image | Disk, drive: int = 0, mode: str = "overlay") -> Disk:
+        """Connect a hard disk: an image file, bytes, or a `Disk`.
+
+        With mode "overlay" what the guest writes stays in the machine, with "read-write" it goes
+        to the file, with "read-only" the drive refuses it. The history begins anew.
+        """
+        from .devices.disk import Disk
+
+        drives = self._part("drives")
+        disk = image if isinstance(image, Disk) else Disk(image, mode)
+        drives.attach(disk, drive)
+        self._due = self._history.start(None)
+        return disk
+
+    def load_firmware(self, bios: Image, vga_bios: Image | None = None) -> None:
+        """Put a BIOS at the end of the address space, and a VGA BIOS into the display adapter's
+        ROM; then reset, so that the next instruction is the BIOS's first."""
+        self._part("board").load_firmware(bios, vga_bios)
+        self.reset()
+
     def _go(self, target: int, deadline: int, until: Callable[[Any], bool] | None) -> Exit:
         if self._platform is None:
             return super()._go(target, deadline, until)
-        console = self._pc.console
+        console, network = self._pc.console, self._pc.network
 
         def look(machine: Any) -> bool:
             console.pump()
+            network.pump()
             return until is not None and until(machine)
 
         try:
             return super()._go(target, deadline, look)
         finally:
             console.pump()
+            network.pump()
 
     def back(self, n: int = 1) -> Exit:
         out = super().back(n)
@@ -89,15 +139,27 @@ class Machine(bare.Machine):
         image: Image,
         append: str = "",
         initrd: Image | list[tuple[bytes, str]] | None = None,
+        disk: Image | Disk | None = None,
         *,
         format: str | None = None,
     ) -> str:
         """Reset, load a kernel or disk image, and stand at its first instruction.
 
         ``append`` is the command line, ``initrd`` a file or bytes (for multiboot: the modules, as
-        pairs of contents and text). Returns the format: one of guests.boot.FORMATS.
+        pairs of contents and text), ``disk`` the first hard disk. A disk image with a boot sector
+        becomes the first disk itself, and the machine stands at the first instruction of its
+        BIOS. Returns the format: one of guests.boot.FORMATS.
         """
         from .guests.boot import boot
 
         self.reset()
-        return boot(self, image, append, initrd, format)
+        if disk is not None:
+            self.attach_disk(disk)
+        return boot(self, image, append, initrd, format, self._boot_from_disk)
+
+    def _boot_from_disk(self, data: bytes, name: str) -> None:
+        from .guests.firmware import find_firmware
+
+        bios, vga_bios = find_firmware()
+        self.attach_disk(data)
+        self.load_firmware(bios, vga_bios)

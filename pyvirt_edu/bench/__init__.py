@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import kernels, python_side, qemu_peer, start_up, unicorn_peer
+from . import device_speed, kernels, python_side, qemu_peer, start_up, storage, unicorn_peer
 from .results import Result, table
 
 UNICORN_KERNELS = "abdhl"
-QEMU_KERNELS = "ij"
-SIDES = ("unicorn", "qemu", "python", "start")
+QEMU_KERNELS = "ijk"
+SIDES = ("unicorn", "qemu", "python", "devices", "start")
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -51,7 +51,7 @@ def measure(only: list[str], folder: Path | None, pairs: int) -> tuple[list[Resu
         notes.append("kernels: the shared ones are not present; our own small ones are measured instead")
     for peer, letters, targets in (
         (unicorn_peer, UNICORN_KERNELS, {"a": 0.2, "b": 1.5, "d": 2.0, "h": 3.0, "l": 15.0}),
-        (qemu_peer, QEMU_KERNELS, {"i": 1.0, "j": 1.0}),
+        (qemu_peer, QEMU_KERNELS, {"i": 1.0, "j": 1.0, "k": 1.0}),
     ):
         wanted = [x for x in letters if everything or x in only or peer.NAME.lower() in only]
         if not wanted:
@@ -69,6 +69,10 @@ def measure(only: list[str], folder: Path | None, pairs: int) -> tuple[list[Resu
             results.append(kernels.compare(kernel, peer, pairs, targets[letter]))
     if everything or "python" in only:
         for name, function in python_side.MEASUREMENTS:
+            say(name)
+            results.append(function(pairs))
+    if everything or "devices" in only:
+        for name, function in (*device_speed.MEASUREMENTS, *storage.MEASUREMENTS):
             say(name)
             results.append(function(pairs))
     if everything or "start" in only:

@@ -7,22 +7,34 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..machine.handles import device_bytes, devices, ports
-from ..machine.jit import core, unit
+from ..machine.handles import call_unit, device_bytes, devices, ports
+from ..machine.jit import UNIT_CARD_ACCESS, core, unit
 from ..machine.layout import DEVICE_BYTES, DEVICE_CLAIM, DEVICE_WORDS, NEVER
 from .clock import due_source, now, set_event
+from .keyboard import keyboard_event, keyboard_input, keyboard_read, keyboard_reset, keyboard_write
 from .layout import (
+    CLAIM_IDE,
+    CLAIM_KEYBOARD,
+    CLAIM_NIC,
+    CLAIM_PCI,
     CLAIM_PIC,
     CLAIM_PIT,
+    CLAIM_RTC,
     CLAIM_SPEAKER,
     CLAIM_SYSTEM_PORTS,
     CLAIM_UART,
+    CLAIM_VGA,
+    EVENT_IDE,
+    EVENT_KEYBOARD,
+    EVENT_NIC,
     EVENT_PIT,
+    EVENT_RTC,
     EVENT_SOURCES,
     EVENT_UART,
     EVENTS,
     OP_ACKNOWLEDGE,
     OP_EVENT,
+    OP_KEYBOARD_INPUT,
     OP_READ,
     OP_RESET,
     OP_SET_LINE,
@@ -31,9 +43,17 @@ from .layout import (
 )
 from .pic import acknowledge, pic_read, pic_reset, pic_write, set_line
 from .pit import pit_event, pit_read, pit_reset, pit_write
+from .rtc import rtc_event, rtc_read, rtc_reset, rtc_write
 from .speaker import speaker_read, speaker_reset, speaker_write
 from .system_ports import EXIT_PORT, exit_write, system_read, system_reset, system_write
 from .uart import console_input, uart_event, uart_read, uart_reset, uart_write
+from .vga import vga_read, vga_reset, vga_write
+
+
+@core
+def is_card(claim):
+    """Whether the other unit answers for the port (cards.py), with accesses of any width."""
+    return claim == CLAIM_IDE or claim == CLAIM_PCI or claim == CLAIM_NIC
 
 
 @core
@@ -49,6 +69,14 @@ def read_byte(m, claim, port):
         return uart_read(m, port)
     if claim == CLAIM_SYSTEM_PORTS:
         return system_read(m, port)
+    if claim == CLAIM_VGA:
+        return vga_read(m, port)
+    if claim == CLAIM_KEYBOARD:
+        return keyboard_read(m, port)
+    if claim == CLAIM_RTC:
+        return rtc_read(m, port)
+    if is_card(claim):
+        return call_unit(m, UNIT_CARD_ACCESS, OP_READ | claim << 8, port | 1 << 16, 0)
     return 0xFF
 
 
@@ -64,12 +92,23 @@ def write_byte(m, claim, port, value):
         uart_write(m, port, value)
     elif claim == CLAIM_SYSTEM_PORTS:
         system_write(m, port, value)
+    elif claim == CLAIM_VGA:
+        vga_write(m, port, value)
+    elif claim == CLAIM_KEYBOARD:
+        keyboard_write(m, port, value)
+    elif claim == CLAIM_RTC:
+        rtc_write(m, port, value)
+    elif is_card(claim):
+        call_unit(m, UNIT_CARD_ACCESS, OP_WRITE | claim << 8, port | 1 << 16, value)
 
 
 @core
 def read_port(m, port, size):
     """1, 2 or 4 ports; bytes nobody claims read as ones."""
     claims = ports(m)
+    claim = np.uint64(claims[port])
+    if is_card(claim):
+        return call_unit(m, UNIT_CARD_ACCESS, OP_READ | claim << 8, port | size << 16, 0)
     value = 0
     for i in range(size):
         place = (port + i) & 0xFFFF
@@ -85,6 +124,10 @@ def write_port(m, port, size, value):
     claims = ports(m)
     if port == EXIT_PORT and claims[port] == CLAIM_SYSTEM_PORTS:
         exit_write(m, value & (1 << 8 * size) - 1)
+        return
+    claim = np.uint64(claims[port])
+    if is_card(claim):
+        call_unit(m, UNIT_CARD_ACCESS, OP_WRITE | claim << 8, port | size << 16, value)
         return
     for i in range(size):
         place = (port + i) & 0xFFFF
@@ -103,6 +146,12 @@ def run_events(m):
             pit_event(m, time)
         elif source == EVENT_UART:
             uart_event(m, time)
+        elif source == EVENT_RTC:
+            rtc_event(m, time)
+        elif source == EVENT_KEYBOARD:
+            keyboard_event(m, time)
+        elif source == EVENT_IDE or source == EVENT_NIC:
+            call_unit(m, UNIT_CARD_ACCESS, OP_EVENT, source, time)
         source = due_source(m, now(m))
 
 
@@ -120,7 +169,11 @@ def reset(m, by_guest):
     pit_reset(m)
     speaker_reset(m)
     uart_reset(m)
+    rtc_reset(m)
+    keyboard_reset(m)
     system_reset(m)
+    vga_reset(m)
+    call_unit(m, UNIT_CARD_ACCESS, OP_RESET, 0, 0)
 
 
 @unit
@@ -141,4 +194,6 @@ def device_access(m, operation, a, b):
         set_line(m, a, b)
     elif what == OP_UART_INPUT:
         console_input(m, a, b)
+    elif what == OP_KEYBOARD_INPUT:
+        keyboard_input(m, a, b)
     return 0

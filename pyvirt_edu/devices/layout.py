@@ -28,7 +28,7 @@ CMOS_BYTES = 0x0000  # 128
 VGA_BYTES = 0x0100  # register files and palette
 SYSTEM_BYTES = 0x0600  # DMA registers and pages
 PCI_BYTES = 0x0800  # configuration space, 256 bytes a function
-KEYBOARD_BYTES = 0x1800  # scan codes that wait
+KEYBOARD_BYTES = 0x1800  # queues of keyboard and mouse, what was typed
 IDE_BYTES = 0x4000  # sector buffers, 8 KiB a channel
 NIC_BYTES = 0x8000  # PROM and packet memory, up to 48 KiB
 UART_OUT_BYTES = 0x20000  # the last characters sent, for Python to take
@@ -58,7 +58,7 @@ EVENT_SOURCES = 6
 
 # --- who waits for Python (bits of the processor's SERVICE word) ----------------------------
 
-SERVICE_CONSOLE, SERVICE_EXIT, SERVICE_RESET, SERVICE_IDE, SERVICE_NIC = 1, 2, 4, 8, 16
+SERVICE_CONSOLE, SERVICE_EXIT, SERVICE_RESET, SERVICE_IDE, SERVICE_NIC, SERVICE_PCI = 1, 2, 4, 8, 16, 32
 
 # --- operations of the unit (bus.py) --------------------------------------------------------
 
@@ -72,10 +72,13 @@ SERVICE_CONSOLE, SERVICE_EXIT, SERVICE_RESET, SERVICE_IDE, SERVICE_NIC = 1, 2, 4
     OP_RESET,  # a = 1: by the guest, the power stays on
     OP_SET_LINE,  # a = interrupt request line, b = level
     OP_UART_INPUT,  # a = number of characters, up to 8; b = they, the first one lowest
-    OP_KEYBOARD_INPUT,  # a = scan code of set 2
+    OP_KEYBOARD_INPUT,  # a = number of bytes, up to 8; b = scan codes of set 2, the first one lowest
     OP_IDE_DONE,  # a = channel, b = what Python says of the request
     OP_NIC_INPUT,  # a = length of the frame that Python has put into the receive area
-) = range(10)
+    OP_NIC_BYTES,  # a = offset in the receive area, b = 8 bytes of a frame from outside
+    OP_NIC_SENT,  # Python has taken the frame that was sent
+    OP_PCI_CONFIG,  # a = device and function << 8 | register, b = the byte that firmware writes there
+) = range(13)
 
 # Interrupt request lines of a PC
 IRQ_TIMER, IRQ_KEYBOARD, IRQ_SERIAL, IRQ_RTC, IRQ_NIC, IRQ_MOUSE, IRQ_X87 = 0, 1, 4, 8, 11, 12, 13

@@ -8,10 +8,10 @@ computed, so a request that went away meanwhile gives the spurious interrupt 7.
 
 from __future__ import annotations
 
-from ..machine.handles import cpu, devices
-from ..machine.jit import core
+from ..machine.handles import call_unit, cpu, devices
+from ..machine.jit import UNIT_DEVICES, core
 from ..machine.layout import ATTENTION, INTERRUPT_PIN
-from .layout import PIC
+from .layout import OP_SET_LINE, PIC
 
 # words of one chip; the slave's follow the master's
 LINES, IRR, IMR, ISR, VECTOR, ICW3, STEP, SINGLE, NEED_ICW4, LEVEL, AUTO_EOI, ROTATE = range(12)
@@ -86,6 +86,15 @@ def set_line(m, line, level):
     else:
         set_input(m, SLAVE, line - 8, level)
     update(m)
+
+
+@core
+def drive_line(m, line, level):
+    """The same for a chip that often drives the level that is there already."""
+    d = devices(m)
+    lines = d[MASTER + LINES] | d[SLAVE + LINES] << 8
+    if lines >> line & 1 != level:
+        call_unit(m, UNIT_DEVICES, OP_SET_LINE, line, level)
 
 
 @core

@@ -14,7 +14,7 @@ from ..machine.jit import core
 from ..machine.layout import NEVER
 from .clock import CPU_HZ, now, set_event
 from .layout import EVENT_PIT, IRQ_TIMER, PIT
-from .pic import set_line
+from .pic import drive_line
 
 PIT_HZ = 1_193_182
 # ticks / cycles as a fraction in lowest terms
@@ -223,7 +223,7 @@ def next_change(m, at, tick):
 def refresh(m, tick):
     """Show counter 0's output to the interrupt controller and plan the next change."""
     at = counter(0)
-    set_line(m, IRQ_TIMER, output(m, at, tick))
+    drive_line(m, IRQ_TIMER, output(m, at, tick))
     change = next_change(m, at, tick)
     if change == NEVER:
         set_event(m, EVENT_PIT, NEVER)

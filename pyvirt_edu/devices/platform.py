@@ -7,22 +7,34 @@ the processor's SERVICE word, and the machine calls `PC.service`.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Protocol
 
 from ..machine.exits import Exit
 from ..machine.layout import RIP
 from ..machine.machine import Machine
+from .cmos import moment, switch_on
 from .console import Console
+from .drives import Drives
+from .keys import Keyboard
 from .layout import (
+    CLAIM_IDE,
+    CLAIM_KEYBOARD,
+    CLAIM_PCI,
     CLAIM_PIC,
     CLAIM_PIT,
+    CLAIM_RTC,
     CLAIM_SPEAKER,
     CLAIM_SYSTEM_PORTS,
     CLAIM_UART,
+    CLAIM_VGA,
     OP_RESET,
     SERVICE_EXIT,
     SERVICE_RESET,
 )
+from .network import Network
+from .roms import Board
+from .screen import Screen
 from .system_ports import EXIT_VALUE
 
 #: Claim, first port, number of ports.
@@ -33,12 +45,25 @@ PORTS = (
     (CLAIM_PIT, 0x40, 4),
     (CLAIM_SPEAKER, 0x61, 1),
     (CLAIM_UART, 0x3F8, 8),
+    (CLAIM_RTC, 0x70, 2),
+    (CLAIM_KEYBOARD, 0x60, 1),
+    (CLAIM_KEYBOARD, 0x64, 1),
+    (CLAIM_VGA, 0x3B4, 2),
+    (CLAIM_VGA, 0x3BA, 1),
+    (CLAIM_VGA, 0x3C0, 16),
+    (CLAIM_VGA, 0x3D4, 2),
+    (CLAIM_VGA, 0x3DA, 1),
     (CLAIM_SYSTEM_PORTS, 0x00, 32),  # DMA
     (CLAIM_SYSTEM_PORTS, 0x80, 16),
     (CLAIM_SYSTEM_PORTS, 0x92, 1),
     (CLAIM_SYSTEM_PORTS, 0xC0, 32),
     (CLAIM_SYSTEM_PORTS, 0xE9, 1),
     (CLAIM_SYSTEM_PORTS, 0xF4, 4),
+    (CLAIM_IDE, 0x1F0, 8),
+    (CLAIM_IDE, 0x3F6, 1),
+    (CLAIM_IDE, 0x170, 8),
+    (CLAIM_IDE, 0x376, 1),
+    (CLAIM_PCI, 0xCF8, 8),
     (CLAIM_SYSTEM_PORTS, 0xCF9, 1),  # behind PCI's: a byte access there is a port of its own
 )
 
@@ -93,15 +118,28 @@ class Power:
 class PC:
     """The standard platform of `Machine`."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, date: str | datetime) -> None:
         self.machine = machine
+        self.date = moment(date)
+        self.keyboard = Keyboard(machine)
+        self.screen = Screen(machine)
         self.console = Console(machine)
-        self.services: dict[str, Service] = {"console": self.console, "power": Power(self)}
+        self.board = Board(machine)
+        self.drives = Drives(machine)
+        self.network = Network(machine)
+        self.services: dict[str, Service] = {
+            "console": self.console,
+            "board": self.board,
+            "drives": self.drives,
+            "network": self.network,
+            "power": Power(self),
+        }
         for claim, port, count in PORTS:
             machine._a.ports[port : port + count] = claim
 
     def reset(self) -> None:
         self.machine._core_silently("device_access", (), OP_RESET, 0, 0)
+        switch_on(self.machine, self.date)
         for service in self.services.values():
             service.reset()
 

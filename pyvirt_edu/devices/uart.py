@@ -25,7 +25,7 @@ from .layout import (
     UART_OUT_BYTES,
     UART_ROOM,
 )
-from .pic import set_line
+from .pic import drive_line
 
 # words
 IER, LCR, MCR, SCR, DIVISOR, FIFO, TRIGGER = range(UART, UART + 7)
@@ -152,7 +152,7 @@ def update(m):
     level = 1
     if interrupt_cause(m) == IIR_NONE:
         level = 0
-    set_line(m, IRQ_SERIAL, level)
+    drive_line(m, IRQ_SERIAL, level)
     when = NEVER
     if d[SHIFTING]:
         when = d[SENT_AT]
@@ -275,6 +275,17 @@ def start_shifting(m, time):
 
 
 @core
+def transmit_at_once(m, byte):
+    """What writing THR mostly is: a character for the console, and nothing that waits for it."""
+    d = devices(m)
+    if d[IER] or d[SHIFTING] or d[MCR] & MCR_LOOP or d[DIVISOR] > LAST_QUICK_DIVISOR:
+        return False
+    d[THRE_PENDING] = 1
+    leave(m, byte, 0)
+    return True
+
+
+@core
 def transmit(m, byte):
     """THR."""
     d = devices(m)
@@ -369,6 +380,8 @@ def uart_write(m, port, value):
         else:
             d[DIVISOR] = d[DIVISOR] & 0xFF | value << 8
     elif register == 0:
+        if transmit_at_once(m, value):
+            return
         transmit(m, value)
     elif register == 1:
         interrupt_enable(m, value)

@@ -29,13 +29,12 @@ def identify(data: bytes) -> str:
     """Which of FORMATS an image is; "" if none that announces itself."""
     if is_bzimage(data):
         return "bzimage"
-    if find_header(data) is not None:
-        return "multiboot"
-    if elf.is_elf(data):
-        return "elf"
+    # before multiboot: GRUB's own disk images have a multiboot header inside
     if len(data) >= SECTOR and len(data) % SECTOR == 0 and data[510:512] == b"\x55\xaa":
         return "boot-sector"
-    return ""
+    if find_header(data) is not None:
+        return "multiboot"
+    return "elf" if elf.is_elf(data) else ""
 
 
 def boot_flat(machine: Machine, data: bytes, name: str) -> None:

@@ -58,11 +58,17 @@ class Meter:
         self.prices = primitive_prices(machine.costs)
         self.accounts: dict[str, Account] = {}
         self._current = Account()
+        self._owed = 0  # cycles not charged yet
+
+    def settle(self) -> None:
+        """Charge what is owed."""
+        self.machine.charge(self._owed)
+        self._owed = 0
 
     def spend(self, primitive: str, times: int = 1) -> None:
-        """Count a primitive and charge its price."""
+        """Count a primitive; its price is charged when the exit ends."""
         self._current.primitives[primitive] += times
-        self.machine.charge(self.prices[primitive] * times)
+        self._owed += self.prices[primitive] * times
 
     def decide(self, steps: int = 1) -> None:
         """So many comparisons that lead to a decision."""
@@ -91,16 +97,18 @@ class Meter:
 
         Name it before it ends: ``account.reason``.
         """
-        started = self.machine.cycles if since is None else since
+        asleep = self.machine.idle_cycles  # waiting for an interrupt is nobody's work
+        started = (self.machine.cycles if since is None else since) - asleep
         outer, self._current = self._current, Account()
         entry = self._current
         try:
             yield entry
         finally:
+            self.settle()
             self._current = outer
             total = self.accounts.setdefault(entry.reason, Account(entry.reason))
             total.exits += 1
-            total.cycles += self.machine.cycles - started
+            total.cycles += self.machine.cycles - self.machine.idle_cycles - started
             total.primitives.update(entry.primitives)
 
     @property

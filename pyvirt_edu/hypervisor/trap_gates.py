@@ -16,6 +16,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from ..machine.errors import MachineError
 from ..machine.exits import Exit
 from ..machine.machine import Machine
 from .meter import Meter
@@ -26,7 +27,9 @@ SIZE = 64 << 10
 GDT, IDT, TSS, STUBS, STACK_TOP = 0x0000, 0x1000, 0x2000, 0x3000, 0x6000
 PAGE_DIRECTORY, PAGE_TABLE = 0x8000, 0x9000
 STUB_SIZE = 16
-COMMON = 256 * STUB_SIZE  # the code that all stubs jump to
+COMMON = 256 * STUB_SIZE  # the code that all stubs jump to, and behind it what waits
+UD2, AFTER_UD2 = b"\x0f\x0b", b"\x83\xc4\x08\xcf"  # add esp, 8; iretd
+IDLE = COMMON + len(UD2 + AFTER_UD2)
 GDT_ENTRIES = 512  # the first ones are the guest's
 HOST_CODE, HOST_DATA, HOST_TSS = 0xFE8, 0xFF0, 0xFF8  # its last three selectors
 
@@ -34,7 +37,8 @@ PRESENT, WRITABLE, USER, LARGE = 1, 2, 4, 0x80
 CR0_RUNNING, CR4_PSE = 0x8000_0001, 0x10
 WITH_ERROR_CODE = {8, 10, 11, 12, 13, 14, 17}
 UNDEFINED = 6
-GATE_386 = 0x8E00  # present, DPL 0, 32-bit interrupt gate
+PORT_MAP, PORT_BYTES = 0x68, 0x80  # the TSS's I/O permission bit map: ports below 400h
+INTERRUPT_GATE, TRAP_GATE = 0x8E00, 0x8F00  # present, DPL 0, 32-bit; a trap gate leaves IF as it is
 
 
 def descriptor(base: int, limit: int, access: int, flags: int = 0) -> int:
@@ -91,6 +95,8 @@ class TrapGates:
         self.meter = Meter(machine)
         self.physical = machine.ram_size - SIZE
         self.guest_limit = MONITOR_AT - 1
+        self.stopped = False
+        self.directory: list[int] = []
         self._build()
 
     # --- the hypervisor's memory ---------------------------------------------------------
@@ -106,13 +112,14 @@ class TrapGates:
         self.map_flat()
         for vector in range(256):
             self._place(STUBS + vector * STUB_SIZE, self._stub(vector))
-            self._gate(vector, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, 0)
-        self._place(STUBS + COMMON, b"\x0f\x0b\x83\xc4\x08\xcf")  # ud2; add esp, 8; iretd
+            self._gate(vector, INTERRUPT_GATE, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, 0)
+        self._place(STUBS + COMMON, UD2 + AFTER_UD2)
+        self._place(STUBS + IDLE, b"\xfb\xf4\xfa" + UD2)  # sti; hlt; cli; ud2
         self._set_descriptor(HOST_CODE, descriptor(0, 0xFFFFF, 0x9B, 0xC))
         self._set_descriptor(HOST_DATA, descriptor(0, 0xFFFFF, 0x93, 0xC))
-        self._set_descriptor(HOST_TSS, descriptor(MONITOR_AT + TSS, 0x67, 0x89))
-        tss = struct.pack("<III", 0, MONITOR_AT + STACK_TOP, HOST_DATA).ljust(0x66, b"\0") + b"\x68\0"
-        self._place(TSS, tss)
+        self._set_descriptor(HOST_TSS, descriptor(MONITOR_AT + TSS, PORT_MAP + PORT_BYTES, 0x89))
+        tss = struct.pack("<III", 0, MONITOR_AT + STACK_TOP, HOST_DATA).ljust(0x66, b"\0")
+        self._place(TSS, tss + struct.pack("<H", PORT_MAP) + b"\xff" * (PORT_BYTES + 1))
         cpu = m.cpu
         cpu.cr4 |= CR4_PSE
         cpu.cr3 = self.physical + PAGE_DIRECTORY
@@ -129,9 +136,9 @@ class TrapGates:
         jump = COMMON - (vector * STUB_SIZE + len(code) + 5)
         return code + b"\xe9" + struct.pack("<i", jump)
 
-    def _gate(self, vector: int, selector: int, offset: int, dpl: int) -> None:
+    def _gate(self, vector: int, kind: int, selector: int, offset: int, dpl: int) -> None:
         low = offset & 0xFFFF | selector << 16
-        high = offset & 0xFFFF_0000 | GATE_386 | dpl << 13
+        high = offset & 0xFFFF_0000 | kind | dpl << 13
         self._place(IDT + 8 * vector, struct.pack("<II", low, high))
 
     def _set_descriptor(self, selector: int, value: int) -> None:
@@ -147,17 +154,25 @@ class TrapGates:
     def let_through(self, vector: int, dpl: int) -> None:
         """Let programs up to a ring raise this vector with INT; it reaches the handler."""
         self.meter.spend("descriptor write")
-        self._gate(vector, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, dpl)
+        self._gate(vector, INTERRUPT_GATE, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, dpl)
 
     def direct(self, vector: int, selector: int, offset: int, dpl: int) -> None:
         """A gate straight into the guest's kernel: the hypervisor never sees this vector."""
         self.meter.spend("descriptor write")
-        self._gate(vector, selector, offset, dpl)
+        self._gate(vector, TRAP_GATE, selector, offset, dpl)
 
     def set_kernel_stack(self, ring: int, ss: int, esp: int) -> None:
         """The stack that the processor takes when it enters ring 1 or 2 from outside."""
         self.meter.spend("memory write", 2)
         self._place(TSS + 4 + 8 * ring, struct.pack("<II", esp, ss))
+
+    def open_ports(self, first: int, count: int = 1) -> None:
+        """Let every ring use some ports below 400h directly (manual 1, 19.5.2)."""
+        for port in range(first, first + count):
+            at = TSS + PORT_MAP + (port >> 3)
+            byte = self.machine.read(self.physical + at, 1)[0]
+            self.meter.spend("memory write")
+            self._place(at, bytes([byte & ~(1 << (port & 7))]))
 
     def map_flat(self) -> None:
         """Linear addresses below the hypervisor are physical ones: a guest without paging."""
@@ -166,13 +181,23 @@ class TrapGates:
 
     def load_directory(self, entries: list[int]) -> None:
         """Take over a guest's page directory, all but the hypervisor's own entry."""
+        self.directory = entries[:1023]
         own = self.physical + PAGE_TABLE | PRESENT | WRITABLE
-        self._place(PAGE_DIRECTORY, struct.pack("<1024I", *entries[:1023], own))
-        self.machine.cpu.cr3 = self.physical + PAGE_DIRECTORY  # flushes the TLB
+        self._place(PAGE_DIRECTORY, struct.pack("<1024I", *self.directory, own))
+        self.flush()
 
-    def set_directory_entry(self, index: int, entry: int) -> None:
+    def set_directory_entry(self, index: int, entry: int) -> bool:
+        """Change one entry of the directory in use; False if it had that value."""
+        if index == 1023 or entry == self.directory[index]:
+            return False
         self.meter.spend("page-table write")
+        self.directory[index] = entry
         self._place(PAGE_DIRECTORY + 4 * index, struct.pack("<I", entry))
+        return True
+
+    def flush(self) -> None:
+        """Drop the TLB."""
+        self.machine.cpu.cr3 = self.physical + PAGE_DIRECTORY
 
     def enter(self, eip: int, cs: int, ss: int, esp: int, eflags: int = 0x202) -> None:
         """Leave ring 0 for the guest's first instruction, by IRET."""
@@ -187,11 +212,35 @@ class TrapGates:
         """ADD ESP, 8 and IRETD, inside the ledger's exit."""
         self.machine.step(2)
 
+    def stop(self) -> None:
+        """The guest has ended: `run` returns after this exit."""
+        self.stopped = True
+
+    def wait(self) -> int:
+        """Halt the real processor until an interrupt comes; its vector."""
+        cpu = self.machine.cpu
+        kept = cpu.esp, cpu.eip
+        cpu.esp, cpu.eip = cpu.esp - 64, MONITOR_AT + STUBS + IDLE
+        self._to_ud2()
+        vector = int.from_bytes(self.machine.read_linear(cpu.esp, 4), "little")
+        cpu.eip += 2
+        self._return()
+        self._to_ud2()
+        cpu.esp, cpu.eip = kept
+        return vector
+
+    def _to_ud2(self) -> None:
+        out = self.machine.run()
+        if out.reason != "exception" or self.machine.cpu.cpl != 0:
+            raise MachineError(f"the hypervisor waits for an interrupt, and the machine stops: {out!r}")
+
     def run(self, max_instructions: int = 1 << 62) -> Exit:
-        """Run the guest until the machine stops for another reason than the hypervisor's work."""
+        """Run the guest until it ends or the machine stops for another reason."""
         m, cpu = self.machine, self.machine.cpu
         end = m.instructions + max_instructions
-        while m.instructions < end:
+        while not self.stopped:
+            if m.instructions >= end:
+                return Exit("limit", cpu.eip, m.instructions)
             out = m.run(max_instructions=end - m.instructions)
             if out.reason != "exception" or out.vector != UNDEFINED:
                 return out
@@ -199,7 +248,7 @@ class TrapGates:
                 m.deliver()  # the guest's own: through its gate like any other vector
                 continue
             with self.meter.exit(since=m.delivered_at) as account:
-                cpu.eip += 2  # past UD2
+                cpu.eip += len(UD2)
                 account.reason = self.handler(Frame(self.meter, cpu.esp))
                 self._return()
-        return Exit("limit", cpu.eip, m.instructions)
+        return Exit("halt", cpu.eip, m.instructions)

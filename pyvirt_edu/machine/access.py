@@ -32,6 +32,7 @@ from .layout import (
     CR0_AM,
     DATA_ACCESSES,
     EFLAGS,
+    EVENT,
     FAST_ENTRIES,
     PROBE,
     READ_END,
@@ -109,6 +110,22 @@ def read(m, linear, size, access):
     if entry.read == last_page(linear, size) and not sees_everything(m, access):
         return load_at(m, linear + entry.offset, size)
     return call_unit(m, UNIT_LOAD_SLOW, linear, size | NO_SEGMENT << 8 | access << 16, 0)
+
+
+@core
+def read_pair(m, linear):
+    """Two dwords of a table of the processor, low and high."""
+    linear &= 0xFFFFFFFF
+    entry = fast_place(m, linear, 0)
+    if entry.read == last_page(linear, 8):
+        count_access(m)
+        count_access(m)
+        place = linear + entry.offset
+        return load_at(m, place, 4), load_at(m, place + 4, 4)
+    low = read(m, linear, 4, 0)
+    if cpu(m)[EVENT]:
+        return np.uint64(0), np.uint64(0)
+    return low, read(m, linear + 4, 4, 0)
 
 
 @core

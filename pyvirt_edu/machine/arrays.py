@@ -23,12 +23,15 @@ from .layout import (
     FAST_EMPTY,
     FAST_ROWS,
     GENERATION,
+    H_ALL_FAST,
+    H_ALL_LINKS,
     H_BLOCKS,
     H_BLOCKS_USED,
     H_BREAKPOINTS,
     H_BUCKETS,
     H_COSTS,
     H_CPU,
+    H_CPUS,
     H_DECODE,
     H_DEVICE_BYTES,
     H_DEVICES,
@@ -116,11 +119,11 @@ class Arrays:
         self.page_flags = np.zeros(pages, np.uint8)
         self.page_code = np.zeros(pages, np.uint64)
         self.page_blocks = np.zeros(pages, np.uint32)
-        self.fast = np.zeros(FAST_ROWS, FAST_DTYPE)
+        self.fast = np.zeros((cpus, FAST_ROWS), FAST_DTYPE)
         self.uops = np.zeros(UOP_ROOM, UOP_DTYPE)
         self.blocks = np.zeros(BLOCK_ROOM, BLOCK_DTYPE)
         self.buckets = np.zeros(HASH_ROOM, np.uint32)
-        self.links = np.zeros(LINK_ENTRIES, LINK_DTYPE)
+        self.links = np.zeros((cpus, LINK_ENTRIES), LINK_DTYPE)
         self.ports = np.zeros(65536, np.uint8)
         self.devices = np.zeros(DEVICE_WORDS, np.uint64)
         self.device_bytes = np.zeros(DEVICE_BYTES, np.uint8)
@@ -172,6 +175,8 @@ class Arrays:
             (H_BLOCKS, self.blocks),
             (H_BUCKETS, self.buckets),
             (H_LINKS, self.links),
+            (H_ALL_FAST, self.fast),
+            (H_ALL_LINKS, self.links),
             (H_PORTS, self.ports),
             (H_REGIONS, self.regions),
             (H_COSTS, self.costs),
@@ -187,6 +192,7 @@ class Arrays:
             h[slot] = array.ctypes.data
         h[H_RAM_SIZE] = len(self.ram)
         h[H_RAM_END] = ram
+        h[H_CPUS] = len(self.words)
         h[H_TRACE_ROOM] = TRACE_WORDS
         h[H_UOPS_USED] = h[H_BLOCKS_USED] = 1
         return h

@@ -64,6 +64,9 @@ from .layout import (
     SELECTOR,
     SERVICE,
     SHADOW,
+    SHADOW_ARMED,
+    SHADOW_DEBUG,
+    SHADOW_NEXT,
     SINGLE,
     TF,
     TIMER,
@@ -72,7 +75,6 @@ from .layout import (
 )
 
 DEVICE_EVENT, DEVICE_ACKNOWLEDGE = 2, 3  # operations of the devices' unit (devices/bus.py)
-SHADOW_ARMED = 2  # the instruction after STI or MOV SS is about to run
 
 
 @core
@@ -235,11 +237,12 @@ def attend(m):
     if c[TRAP_AFTER]:
         c[TRAP_AFTER] = 0
         c[DEBUG_PENDING] |= 0x4000  # BS, single step
-    if c[SHADOW] == SHADOW_ARMED:
+    if c[SHADOW] & SHADOW_ARMED:
         c[SHADOW] = 0
-    if c[DEBUG_PENDING] and c[SHADOW] == 0:
+    if c[DEBUG_PENDING] and c[SHADOW] & SHADOW_DEBUG == 0:
         c[DR6] |= c[DEBUG_PENDING]
         c[DEBUG_PENDING] = 0
+        c[SHADOW] = 0
         c[HALTED] = 0
         return deliver_now(m, DB, 0)
     if c[SHADOW] == 0:
@@ -271,7 +274,7 @@ def attend(m):
         c[TRAP_AFTER] = 1
         again |= np.uint64(1)
     if c[SHADOW]:
-        c[SHADOW] = SHADOW_ARMED
+        c[SHADOW] = c[SHADOW] & ~SHADOW_NEXT | SHADOW_ARMED
         again |= np.uint64(1)
     c[SINGLE] = again
     c[MODE] &= ~np.uint64(MODE_SINGLE)

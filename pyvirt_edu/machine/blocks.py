@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .code_pages import block_hash, insert_block, reset_blocks
+from .code_pages import block_hash, drop_block, enter_in_hash, guard_block, reset_blocks
 from .decoder import (
     D_ACCESSES,
     D_COST,
@@ -64,12 +64,13 @@ def fetch_access(m):
 
 @core
 def look_up(m, physical, mode):
-    """The block at a physical address in a mode, 0 if there is none."""
+    """The block at a physical address in a mode, 0 if there is none. A count of 0 says that
+    it was dropped: its slot waits for what the bytes mean now."""
     table = blocks(m)
     number = np.uint64(buckets(m)[block_hash(physical, mode)])
     while number != 0:
         b = table[number - 1]
-        if b.physical == physical and b.mode == mode and b.count != 0:
+        if b.physical == physical and b.mode == mode:
             return number - 1
         number = np.uint64(b.hash_next)
     return np.uint64(0)
@@ -86,11 +87,25 @@ def next_page(m, linear):
 
 
 @core
-def decode_block(m, linear, physical, mode):
-    """Decode at a physical address; returns the new block, 0 on a fetch fault."""
+def keep_micro_ops(m, number, start, end):
+    """Where a block's micro-ops stay: in the room of the slot's last block if they fit."""
+    table, b = uops(m), blocks(m)[number]
+    if end - start > np.uint64(b.end) - np.uint64(b.start):
+        handle(m)[H_UOPS_USED] = end
+        return start
+    for i in range(end - start):
+        table[b.start + np.uint64(i)] = table[start + np.uint64(i)]
+    return np.uint64(b.start)
+
+
+@core
+def decode_block(m, linear, physical, mode, number):
+    """Decode at a physical address, into a slot or (0) a new one; returns the slot, 0 on a
+    fetch fault."""
     h = handle(m)
     if h[H_UOPS_USED] + UOPS_PER_BLOCK > UOP_ROOM or h[H_BLOCKS_USED] + 1 >= BLOCK_ROOM:
         reset_blocks(m)
+        number = np.uint64(0)
     d = scratch(m)
     start = h[H_UOPS_USED]
     d[D_UOP] = start
@@ -126,26 +141,34 @@ def decode_block(m, linear, physical, mode):
             break
     if not d[D_ENDS]:
         d[D_ORDINAL] = count - 1
-        number = emit(m, U_PAGE_END, 0, 0, ZERO, ZERO, ZERO, 0, 0)
-        u = uops(m)[number]
+        u = uops(m)[emit(m, U_PAGE_END, 0, 0, ZERO, ZERO, ZERO, 0, 0)]
         u.next = np.uint16(d[D_START])
         u.rip = np.uint16(d[D_START])
-    number = h[H_BLOCKS_USED]
-    h[H_BLOCKS_USED] = number + 1
-    h[H_UOPS_USED] = d[D_UOP]
+    in_ram = (physical >> 12) < np.uint64(page_flags(m).size)
+    if second != 0:
+        number = np.uint64(0)  # a link may still name the slot, and none may name such a block
     b = blocks(m)[number]
-    b.physical = physical
+    if number == 0:
+        number = h[H_BLOCKS_USED]
+        h[H_BLOCKS_USED] = number + 1
+        b = blocks(m)[number]
+        b.physical = physical
+        b.mode = np.uint32(mode)
+        b.start = np.uint32(0)
+        b.end = np.uint32(0)
+        if in_ram:
+            enter_in_hash(m, number)
     b.physical2 = second
-    b.mode = np.uint32(mode)
-    b.start = np.uint32(start)
-    b.end = np.uint32(d[D_UOP])
+    place = keep_micro_ops(m, number, start, d[D_UOP])
+    b.end = np.uint32(place + d[D_UOP] - start)
+    b.start = np.uint32(place)
     b.count = np.uint32(count)
     b.length = np.uint32(d[D_START])
     b.cycles = np.uint32(cycles)
     b.accesses = np.uint32(d[D_ACCESSES])
     b.native = np.uint64(0)
-    if (physical >> 12) < np.uint64(page_flags(m).size):
-        insert_block(m, number)
+    if in_ram:
+        guard_block(m, number)
     return number
 
 
@@ -158,10 +181,10 @@ def block_in_mode(m, linear, physical, mode):
         if second == 0:
             return np.uint64(0)
         if blocks(m)[number].physical2 != second:
-            blocks(m)[number].count = 0
+            drop_block(m, number)
             number = np.uint64(0)
-    if number == 0:
-        number = decode_block(m, linear, physical, mode)
+    if number == 0 or blocks(m)[number].count == 0:
+        number = decode_block(m, linear, physical, mode, number)
     return number
 
 

@@ -94,6 +94,8 @@ class CodeDigest:
                     raise TypeError(
                         f"{function.__qualname__} names the module {name}; import what it needs from it"
                     )
+            elif isinstance(value, np.ndarray):
+                parts.append(f"{name} = {value.dtype} {value.tobytes().hex()}")
             elif isinstance(value, (int, str, np.dtype)):
                 parts.append(f"{name} = {value!r} {getattr(value, 'itemsize', '')}")
         self._own[function] = "\n".join(parts), callees

@@ -10,15 +10,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from .handles import blocks, buckets, cpu, fast, handle, links, page_blocks, page_code, page_flags
+from .handles import (
+    blocks,
+    buckets,
+    cpu,
+    fast_of_all,
+    handle,
+    links_of_all,
+    page_blocks,
+    page_code,
+    page_flags,
+)
 from .jit import core
 from .layout import (
     FAST_EMPTY,
-    FAST_ENTRIES,
     H_BLOCKS_USED,
     H_UOPS_USED,
     HASH_ROOM,
-    LINK_ENTRIES,
     PAGE_CODE,
     STOP,
 )
@@ -31,9 +39,9 @@ def block_hash(physical, mode):
 
 @core
 def drop_fast_writes(m, page):
-    """No fast stores to a physical page any more."""
-    table = fast(m)
-    for i in range(2 * FAST_ENTRIES):
+    """No fast stores to a physical page any more, by any processor."""
+    table = fast_of_all(m)
+    for i in range(table.size):
         entry = table[i]
         if entry.write != FAST_EMPTY and entry.write + entry.offset == page:
             entry.write = np.uint64(FAST_EMPTY)
@@ -63,13 +71,18 @@ def granules_in_page(b, page):
 
 
 @core
-def insert_block(m, number):
-    """Make a decoded block findable and guard its bytes."""
+def enter_in_hash(m, number):
     b = blocks(m)[number]
     heads = buckets(m)
     slot = block_hash(b.physical, np.uint64(b.mode))
     b.hash_next = heads[slot]
     heads[slot] = np.uint32(number + 1)
+
+
+@core
+def guard_block(m, number):
+    """See every store into the bytes of a block."""
+    b = blocks(m)[number]
     first = b.physical & ~np.uint64(0xFFF)
     guard_page(m, number, first, 0)
     if b.physical2 != 0 and b.physical2 != first + 1:
@@ -108,6 +121,16 @@ def unlink_from_hash(m, number):
 
 
 @core
+def drop_block(m, number):
+    """A block means nothing any more. Its slot stays in the hash table, to be decoded into
+    again, unless the list of a second page may still hold it."""
+    b = blocks(m)[number]
+    b.count = np.uint32(0)
+    if b.physical2 != 0:
+        unlink_from_hash(m, number)
+
+
+@core
 def sweep_page(m, page, mask):
     """Drop the blocks of a page that overlap a mask; recompute what the page guards."""
     pfn = page >> 12
@@ -122,8 +145,7 @@ def sweep_page(m, page, mask):
         following = np.uint64(b.page_next[which])
         covered = granules_in_page(b, page)
         if b.count != 0 and covered & mask:
-            unlink_from_hash(m, at - 1)
-            b.count = np.uint32(0)  # the other page of a spanning block forgets it when swept
+            drop_block(m, at - 1)  # the other page of a spanning block forgets it when swept
         if b.count != 0:
             b.page_next[which] = np.uint32(kept)
             kept = at
@@ -131,8 +153,6 @@ def sweep_page(m, page, mask):
         at = following
     page_blocks(m)[pfn] = np.uint32(kept)
     page_code(m)[pfn] = left
-    if left == 0:
-        page_flags(m)[pfn] &= np.uint8(0xFF - PAGE_CODE)
 
 
 @core
@@ -151,16 +171,20 @@ def invalidate_granules(m, physical, length):
         if page_code(m)[pfn] & mask:
             sweep_page(m, page, mask)
             cpu(m)[STOP] = 1
+        elif page_code(m)[pfn] == 0:
+            # not before the second such store: code that patches itself would lose and set
+            # the flag each time, and setting it searches the whole fast path
+            page_flags(m)[pfn] &= np.uint8(0xFF - PAGE_CODE)
         physical = last
 
 
 @core
 def reset_blocks(m):
     """Forget all decoded code."""
-    heads, table = buckets(m), links(m)
+    heads, table = buckets(m), links_of_all(m)
     for i in range(HASH_ROOM):
         heads[i] = np.uint32(0)
-    for i in range(LINK_ENTRIES):
+    for i in range(table.size):
         table[i].context = np.uint64(0)
     flags, masks, lists = page_flags(m), page_code(m), page_blocks(m)
     for i in range(flags.size):

@@ -30,6 +30,7 @@ from .layout import (
     CR3,
     CR4,
     CR4_DE,
+    CR4_OSFXSR,
     CR4_PAE,
     CR4_PGE,
     CR4_PSE,
@@ -49,7 +50,7 @@ from .uops import COST_CONTROL, COST_FLUSH
 WORD32 = 0xFFFF_FFFF
 CR0_WRITABLE = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
 # what CPUID reports, and nothing else
-CR4_WRITABLE = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE
+CR4_WRITABLE = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_OSFXSR
 # PDPTE bits that must be zero when it is present: 1-2, 5-8, and above the 36 of an address
 PDPTE_RESERVED = 0xFFFF_FFF0_0000_01E6
 

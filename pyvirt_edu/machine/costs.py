@@ -57,6 +57,13 @@ class CostModel:
     bit_scan: int = _price(2, "FOG: BSF and BSR, 2 micro-ops")
     bcd: int = _price(4, "FOG: DAA, AAA and family, 1 to 4 micro-ops")
     exception: int = _price(80, "choice: a gate, and the pipeline that is thrown away")
+    float_move: int = _price(1, "choice: one micro-op, as FXCH and FCHS; memory has its own price")
+    float_add: int = _price(3, "FOG: FADD and FSUB, latency 3")
+    float_multiply: int = _price(5, "FOG: FMUL, latency 5")
+    float_divide: int = _price(38, "FOG: FDIV to 64 bits, latency 38; the rest of the class is a choice")
+    float_root: int = _price(69, "FOG: FSQRT, latency 69")
+    float_series: int = _price(100, "choice: FSIN to FYL2XP1 take tens of cycles to 130 in FOG")
+    float_state: int = _price(100, "choice: near the count of micro-ops of FNSAVE and FRSTOR")
 
     def __post_init__(self) -> None:
         for item in fields(self):

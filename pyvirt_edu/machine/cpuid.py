@@ -10,7 +10,8 @@ HIGHEST_LEAF = 2
 # type 0, family 6, model 5, stepping 2: SYSENTER is not believed on earlier ones
 SIGNATURE = 0x0652
 
-# Feature bits of leaf 1, EDX. There is no x87, no APIC, no machine check, no VME.
+# Feature bits of leaf 1, EDX. There is no APIC, no machine check, no VME, no MMX.
+FEATURE_FPU = 1 << 0  # the x87
 FEATURE_DE = 1 << 2  # CR4.DE: I/O breakpoints
 FEATURE_PSE = 1 << 3  # 4 MiB pages
 FEATURE_TSC = 1 << 4  # RDTSC and CR4.TSD
@@ -19,9 +20,11 @@ FEATURE_PAE = 1 << 6
 FEATURE_CX8 = 1 << 8  # CMPXCHG8B
 FEATURE_SEP = 1 << 11  # SYSENTER, SYSEXIT
 FEATURE_PGE = 1 << 13  # global pages
-FEATURE_CMOV = 1 << 15
+FEATURE_CMOV = 1 << 15  # CMOVcc, and with the x87 FCMOVcc and FCOMI
+FEATURE_FXSR = 1 << 24  # FXSAVE, FXRSTOR and CR4.OSFXSR
 FEATURES = (
-    FEATURE_DE
+    FEATURE_FPU
+    | FEATURE_DE
     | FEATURE_PSE
     | FEATURE_TSC
     | FEATURE_MSR
@@ -30,6 +33,7 @@ FEATURES = (
     | FEATURE_SEP
     | FEATURE_PGE
     | FEATURE_CMOV
+    | FEATURE_FXSR
 )
 # Leaf 2, one byte a descriptor: 52h fetch TLB of 256 entries, 5Dh data TLB of 256 entries,
 # 40h no cache; the low byte says that one CPUID tells all.

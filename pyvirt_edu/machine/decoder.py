@@ -68,6 +68,7 @@ from .decoder_tables import (
     R_SHIFT,
     R_SHIFT_DOUBLE,
     R_UNARY,
+    R_X87,
     R_XADD,
     R_XCHG,
     R_XLAT,
@@ -87,6 +88,7 @@ from .jit import (
     UNIT_ASSIST_ARITHMETIC,
     UNIT_ASSIST_STRING,
     UNIT_ASSIST_TRANSFER,
+    UNIT_ASSIST_X87,
     core,
     core_inlined,
 )
@@ -118,6 +120,8 @@ from .uops import (
     A_ADD,
     COST_LOAD,
     COST_STORE,
+    OP_FLDCW,
+    OP_FST,
     OP_SHLD,
     U_ADD32,
     U_ALU8,
@@ -203,7 +207,8 @@ SCRATCH = 8000  # the last words of the row table
     D_FAULT,  # 0, or 1 + vector to raise instead
     D_IMMEDIATE2,
     D_ROW,
-) = range(31)
+    D_MODRM,
+) = range(32)
 
 MAX_LENGTH = 15
 
@@ -362,6 +367,7 @@ def decode_modrm(m, register_only):
     """Read ModRM and what belongs to it; MOV CR and DR ignore the mod field."""
     d = scratch(m)
     modrm = fetch8(m)
+    d[D_MODRM] = modrm
     d[D_MOD] = modrm >> 6
     if register_only:
         d[D_MOD] = 3
@@ -1043,6 +1049,25 @@ def recipe_assist(m, unit, op, around):
 
 
 @core
+def recipe_x87(m, op):
+    """The unit reads and writes memory itself; its immediate is the x87's 11 bits of opcode."""
+    d = scratch(m)
+    if d[D_MOD] != 3:
+        kind = np.uint64(U_LEA32)
+        if d[D_ADDRESS] == 2:
+            kind = np.uint64(U_LEA16)
+        emit_memory(m, kind, T1, 0, 0)
+        if op == OP_FST:
+            d[D_COST] += costs(m)[COST_STORE]
+        else:
+            d[D_COST] += costs(m)[COST_LOAD]
+    size = row_table(m)[d[D_ROW] + ROW_FIXED]
+    if op >= OP_FLDCW and size == 0:
+        size = d[D_OPERAND]
+    emit_assist(m, UNIT_ASSIST_X87, op, size, (d[D_IMMEDIATE2] & 7) << 8 | d[D_MODRM])
+
+
+@core
 def is_selector_read(m, unit, op):
     """LAR and LSL read a word whatever the operand size."""
     if unit == UNIT_ASSIST_TRANSFER and place_of(m, 0) == P_G:
@@ -1115,6 +1140,8 @@ def find_row(m, first):
     if flags & F_MODRM:
         decode_modrm(m, flags & F_REGISTER_ONLY)
         number = table[index + d[D_REG]]
+        if first & 0xF8 == 0xD8 and d[D_MOD] == 3:
+            number = table[0x1000 | (first & 7) << 6 | d[D_MODRM] & 63]
     return number
 
 
@@ -1237,6 +1264,8 @@ def emit_recipe(m, row):
     elif recipe == R_ASSIST:
         around = table[row + ROW_ASSIST]
         recipe_assist(m, around & 0xFF, op, around >> 8)
+    elif recipe == R_X87:
+        recipe_x87(m, op)
     elif recipe == R_NOP:
         emit(m, U_MOVE32, 0, 4, T0, ZERO, ZERO, 0, 0)
     else:
@@ -1298,7 +1327,7 @@ def prepare_address(m, row):
     """16-bit addresses wrap in T1 first, except where the assist computes the address."""
     around = row_table(m)[row + ROW_ASSIST] >> 8
     recipe = row_table(m)[row + ROW_RECIPE]
-    if recipe == R_ASSIST and around & AS_ADDRESS:
+    if recipe == R_X87 or (recipe == R_ASSIST and around & AS_ADDRESS):
         return
     if recipe == R_POP:
         d = scratch(m)

@@ -7,6 +7,8 @@ instruction into micro-ops; most instructions share one with many others.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from . import uops as u
@@ -15,6 +17,7 @@ from .jit import (
     UNIT_ASSIST_STRING,
     UNIT_ASSIST_SYSTEM,
     UNIT_ASSIST_TRANSFER,
+    UNIT_ASSIST_X87,
 )
 from .opcodes import ROWS, Row
 
@@ -52,7 +55,8 @@ from .opcodes import ROWS, Row
     R_NOP,
     R_UNDEFINED,
     R_ASSIST,
-) = range(33)
+    R_X87,
+) = range(34)
 
 # Operand places, as the letters of opcodes.py
 (
@@ -140,7 +144,7 @@ LDS LES LSS LFS LGS BOUND ENTER PUSHA POPA ARPL LAR LSL VERR VERW
 _SYSTEM = """
 SGDT SIDT LGDT LIDT SLDT STR LLDT LTR SMSW LMSW INVLPG CLTS
 INVD WBINVD RDTSC RDMSR WRMSR CPUID HLT CLI STI PUSHF
-POPF IN OUT ESC WAIT CLD STD LAHF SAHF
+POPF IN OUT CLD STD LAHF SAHF
 """
 _STRING = "MOVS CMPS SCAS LODS STOS INS OUTS"
 _ARITHMETIC = "DAA DAS AAA AAS AAM AAD MUL DIV IDIV CMPXCHG8B SALC"
@@ -152,7 +156,7 @@ _UNIT_OF = {
 }
 _AROUND = {
     **dict.fromkeys("ARPL".split(), AS_LOAD | AS_MODIFY | AS_STORE),
-    **dict.fromkeys("LAR LSL VERR VERW LLDT LTR LMSW MUL DIV IDIV ESC".split(), AS_LOAD),
+    **dict.fromkeys("LAR LSL VERR VERW LLDT LTR LMSW MUL DIV IDIV".split(), AS_LOAD),
     **dict.fromkeys("SLDT STR SMSW".split(), AS_STORE),
     **dict.fromkeys("LDS LES LSS LFS LGS BOUND SGDT SIDT LGDT LIDT INVLPG CMPXCHG8B".split(), AS_ADDRESS),
     **dict.fromkeys("IN OUT".split(), AS_PORT),
@@ -182,7 +186,16 @@ _COST = {
     ),
 }  # fmt: skip
 
-_FIXED = {"AL": (0, W_BYTE), "CL": (1, W_BYTE), "DX": (2, W_WORD), "rAX": (0, W_OPERAND)}
+_X87_COST = {
+    **dict.fromkeys("FADD FSUB FSUBR FCOM FUCOM FCOMI FUCOMI FTST FCMOV".split(), "FLOAT_ADD"),
+    "FMUL": "FLOAT_MULTIPLY",
+    **dict.fromkeys("FDIV FDIVR FPREM FPREM1 FXTRACT FRNDINT FSCALE".split(), "FLOAT_DIVIDE"),
+    "FSQRT": "FLOAT_ROOT",
+    **dict.fromkeys("F2XM1 FYL2X FYL2XP1 FPTAN FPATAN FSIN FCOS FSINCOS".split(), "FLOAT_SERIES"),
+    **dict.fromkeys("FNSAVE FRSTOR FXSAVE FXRSTOR FNSTENV FLDENV FNINIT".split(), "FLOAT_STATE"),
+}
+
+_FIXED = {"AL": (0, W_BYTE), "AX": (0, W_WORD), "CL": (1, W_BYTE), "DX": (2, W_WORD), "rAX": (0, W_OPERAND)}
 _SEGMENTS = {name: i for i, name in enumerate("ES CS SS DS FS GS".split())}
 _WIDTHS = {"b": W_BYTE, "w": W_WORD, "d": W_DWORD, "v": W_OPERAND, "z": W_OPERAND}
 _PLACES = {
@@ -199,14 +212,55 @@ def _operand(code: str) -> tuple[int, int]:
         return P_FIXED, W_WORD
     if code == "1":
         return P_ONE, W_BYTE
+    if code in ("ST0", "STi"):
+        return P_FIXED, W_OTHER
     if code == "Is":
         return P_SIGNED_BYTE, W_OPERAND
     return _PLACES[code[0]], _WIDTHS.get(code[1:], W_OTHER)
 
 
+def _is_x87(row: Row) -> bool:
+    return row.is_x87 or row.operation in ("WAIT", "FXSAVE", "FXRSTOR")
+
+
+def _x87(row: Row) -> tuple[int, int, int]:
+    """Operation, cost class, and what the unit is told as operand size: a format, how many
+    registers to pop, whether ST(i) is the destination. 0 stands for the operand size."""
+    name = row.operation
+    constant = re.fullmatch("FLD(1|L2T|L2E|PI|LG2|LN2|Z)", name)
+    pops = 0
+    if not hasattr(u, f"OP_{name}"):
+        pops = len(name) - len(name.rstrip("P"))
+        name = name.rstrip("P")
+    if name.startswith("FI") and name != "FINCSTP":
+        name = "F" + name[2:]
+    name = {"FBLD": "FLD", "FBST": "FST"}.get(name, name)
+    if constant:
+        name = "FLD_CONSTANT"
+    elif name.startswith("FCMOV"):
+        name = "FCMOV"
+    operand = row.operands[0] if row.operands else ""
+    kind = "REGISTER"
+    if operand[:1] == "M" and len(operand) == 2:
+        integer = row.operation[1] == "I" or operand == "Mw"
+        kind = {"d": "SINGLE", "q": "DOUBLE", "t": "EXTENDED"}.get(operand[1], "")
+        if integer:
+            kind = {"w": "INT16", "d": "INT32", "q": "INT64"}[operand[1]]
+        if row.operation in ("FBLD", "FBSTP"):
+            kind = "BCD"
+    packed = getattr(u, f"FORMAT_{kind}") | pops * u.POP_ONE
+    if operand == "STi" and row.operands[1:] == ("ST0",):
+        packed |= u.TO_STI
+    if operand == "M":
+        packed = 0
+    return getattr(u, f"OP_{name}"), getattr(u, f"COST_{_X87_COST.get(name, 'FLOAT_MOVE')}"), packed
+
+
 def _recipe(row: Row) -> tuple[int, int, int, int]:
     """Recipe, operation, assist unit and what is done around it."""
     name, operands = row.operation, row.operands
+    if _is_x87(row):
+        return R_X87, _x87(row)[0], UNIT_ASSIST_X87, 0
     if name in _ALU:
         return R_ALU, _ALU[name], 0, 0
     if name in _UNARY:
@@ -246,13 +300,22 @@ def _recipe(row: Row) -> tuple[int, int, int, int]:
 
 
 def decoder_tables() -> tuple[np.ndarray, np.ndarray]:
-    """The two arrays: uint64[4096] row numbers + 1 (0: #UD), uint64[8192] rows of 8 words."""
-    numbers = np.zeros(4096, np.uint64)
+    """The two arrays: row numbers + 1 (0: #UD), and uint64[8192] rows of 8 words.
+
+    The first has 2 x 256 x 8 words, by map, opcode and ModRM.reg, then 8 x 64 for the register
+    forms of the escape opcodes, by opcode and ModRM.
+    """
+    numbers = np.zeros(4096 + 512, np.uint64)
     rows = np.zeros((1024, 8), np.uint64)
     for row in ROWS:
         registers = range(8) if row.reg is None else (row.reg,)
         for reg in registers:
-            numbers[(int(row.two_byte) << 11) | (row.opcode << 3) | reg] = row.number + 1
+            if row.is_x87 and row.mod == "r":
+                first = 4096 | (row.opcode & 7) << 6 | reg << 3
+                for rm in range(8) if row.rm is None else (row.rm,):
+                    numbers[first | rm] = row.number + 1
+            else:
+                numbers[(int(row.two_byte) << 11) | (row.opcode << 3) | reg] = row.number + 1
         recipe, operation, assist_unit, around = _recipe(row)
         operands = 0
         fixed = 0
@@ -261,6 +324,8 @@ def decoder_tables() -> tuple[np.ndarray, np.ndarray]:
             operands |= (place | width << 8) << (16 * i)
             if code in _SEGMENTS:
                 fixed = _SEGMENTS[code]
+        if recipe == R_X87:
+            fixed = _x87(row)[2]
         flags = F_MODRM * row.has_modrm + F_LOCKABLE * row.lockable
         if row.mod == "m" or any(code[0] == "M" for code in row.operands):
             flags |= F_MEMORY_ONLY
@@ -271,6 +336,8 @@ def decoder_tables() -> tuple[np.ndarray, np.ndarray]:
             cost = u.COST_SEGMENT
         if any(code in ("Cd", "Dd") for code in row.operands):
             cost = u.COST_CONTROL
+        if recipe == R_X87:
+            cost = _x87(row)[1]
         rows[row.number, : ROW_FIXED + 1] = (
             recipe, operation, operands, flags, cost, assist_unit | around << 8, fixed,
         )  # fmt: skip

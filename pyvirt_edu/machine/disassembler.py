@@ -28,10 +28,13 @@ from .assembler.registers import SEGMENTS
 #: Capstone's names that are not Intel's.
 _SPELLING = {
     "pushal": "pushad", "popal": "popad", "repz": "repe", "repnz": "repne", "sal": "shl",
+    "fcompi": "fcomip", "fucompi": "fucomip",
 }  # fmt: skip
 _PREFIX_BYTES = frozenset([*PREFIXES.values(), OPERAND_SIZE, ADDRESS_SIZE])
 #: Instructions whose text does not show the operand size.
-_SILENT_SIZE = frozenset("ret retf leave enter lgdt lidt sgdt sidt sysexit".split())
+_SILENT_SIZE = frozenset(
+    "ret retf leave enter lgdt lidt sgdt sidt sysexit fldenv fnstenv frstor fnsave".split()
+)
 _BRANCH = re.compile(r"(?:j\w+|call|loop\w*)$")
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 
@@ -161,6 +164,8 @@ def _spell(code: bytes, address: int, bits: int, mnemonic: str, operands: str) -
         )
     if name == "xlatb":
         words[:0] = [segment for segment in SEGMENTS if PREFIXES[segment] in prefixes]
+    if name in ("frstor", "fnsave"):
+        operands = operands.removeprefix("dword ptr ")  # an area, not a number
     if far:
         words[-1] = name.removeprefix("l")
         if "[" in operands:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .access import probe_segment_write, probe_write, read, read_segment, write, write_segment
 from .handles import call_unit, cpu, fault
-from .jit import UNIT_SWITCH_TASK, core
+from .jit import UNIT_SWITCH_TASK, core, core_hot
 from .layout import (
     ATTRIBUTES,
     BASE,
@@ -31,7 +31,6 @@ from .layout import (
 from .segment_cache import (
     is_protected,
     is_real,
-    set_cpl,
     set_descriptor,
     set_real_segment,
     set_v86_segment,
@@ -118,12 +117,13 @@ def check_code(m, selector, high):
         fault(m, NP, selector & 0xFFFC)
 
 
-@core
+@core_hot
 def enter_code(m, selector, low, high, offset, cpl):
     """Commit a new CS:EIP and privilege level; the caller has marked the descriptor accessed."""
-    set_cpl(m, cpl)
+    c = cpu(m)
+    c[CPL] = cpl
     set_descriptor(m, CS, selector & 0xFFFC | cpl, low, high | H_ACCESSED)
-    cpu(m)[RIP] = offset
+    c[RIP] = offset
 
 
 @core
@@ -328,7 +328,7 @@ def call_inner(m, selector, code_low, code_high, offset, size, count):
     c[RSP] = (pointer & ~mask & 0xFFFFFFFF) | (pointer - words * size) & mask
 
 
-@core
+@core_hot
 def stack_word(m, index, size):
     """A word of the current stack, counted from its top; EVENT on a fault."""
     return read_segment(m, SS, (cpu(m)[RSP] + index * size) & stack_mask(m), size)
@@ -375,7 +375,7 @@ def check_return_stack(m, selector, level):
     return low, high
 
 
-@core
+@core_hot
 def can_return(m, selector, low, high, offset):
     """The last that may fault in a return: the offset's limit, and marking the descriptor accessed."""
     if offset > limit_of(low, high):
@@ -384,7 +384,7 @@ def can_return(m, selector, low, high, offset):
     mark_accessed(m, selector, high)
 
 
-@core
+@core_hot
 def enter_outer(m, selector, low, high, offset, stack, stack_low, stack_high, pointer):
     """Commit a return to a less privileged level, its stack included."""
     level = selector & 3

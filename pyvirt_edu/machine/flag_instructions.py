@@ -32,6 +32,7 @@ from .layout import (
     RSP,
     SF,
     SHADOW,
+    SHADOW_NEXT,
     SS,
     TF,
     VM,
@@ -73,7 +74,7 @@ def set_interrupt_flag(m):
         return
     if (c[EFLAGS] & IF) == 0:
         c[EFLAGS] |= IF
-        c[SHADOW] = 1
+        c[SHADOW] = SHADOW_NEXT
         c[ATTENTION] = 1
 
 

@@ -25,11 +25,14 @@ from .layout import (
     EVENT_FAULT,
     FAST_DTYPE,
     FAST_ROWS,
+    H_ALL_FAST,
+    H_ALL_LINKS,
     H_BLOCKS,
     H_BREAKPOINTS,
     H_BUCKETS,
     H_COSTS,
     H_CPU,
+    H_CPUS,
     H_DECODE,
     H_DEVICE_BYTES,
     H_DEVICES,
@@ -63,7 +66,8 @@ from .layout import (
     UOP_ROOM,
 )
 
-DECODE_WORDS = 4096  # opcode to row: 2 maps x 256 opcodes x 8 reg values
+# opcode to row: 2 maps x 256 opcodes x 8 reg values; then 8 escapes x 64 register forms
+DECODE_WORDS = 4096 + 512
 ROW_WORDS = 8
 ROW_ROOM = 1024
 
@@ -233,6 +237,17 @@ def page_blocks(m):
 @core_inlined
 def fast(m):
     return _array(word(m, H_FAST), FAST_ROWS, FAST_DTYPE)
+
+
+@core_inlined
+def fast_of_all(m):
+    """The fast paths of all processors, one behind the other: for what is true of a page."""
+    return _array(word(m, H_ALL_FAST), word(m, H_CPUS) * FAST_ROWS, FAST_DTYPE)
+
+
+@core_inlined
+def links_of_all(m):
+    return _array(word(m, H_ALL_LINKS), word(m, H_CPUS) * LINK_ENTRIES, LINK_DTYPE)
 
 
 @core_inlined

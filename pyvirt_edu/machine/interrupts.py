@@ -11,14 +11,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from .access import probe_write, read, write
+from .access import (
+    count_access,
+    fast_place,
+    last_page,
+    probe_write,
+    read,
+    read_pair,
+    sees_everything,
+    store_at,
+    write,
+)
 from .descriptor_fields import descriptor_base, descriptor_limit, offset_in_limit
 from .flags import read_eflags
 from .handles import call_unit, charge, costs, cpu, fault
-from .jit import UNIT_SWITCH_TASK, core, unit
+from .jit import UNIT_SWITCH_TASK, core, core_hot, unit
 from .layout import (
     AC,
-    ATTENTION,
     ATTRIBUTES,
     BASE,
     CPL,
@@ -26,8 +35,8 @@ from .layout import (
     CR0_PE,
     CS,
     CYCLES,
-    DELIVERED_AT,
     DB,
+    DELIVERED_AT,
     DELIVERING,
     DF_FAULT,
     DR7,
@@ -55,6 +64,7 @@ from .layout import (
     LIMIT,
     NP,
     NT,
+    REPEATING,
     RF,
     RIP,
     RSP,
@@ -68,11 +78,12 @@ from .layout import (
     USER,
     VM,
 )
-from .segment_cache import null_segment, set_cpl, set_descriptor, set_real_segment
+from .segment_cache import null_segment, set_descriptor, set_real_segment
 from .segments import mark_accessed, read_descriptor
 from .uops import COST_EXCEPTION
 
 WORD32 = 0xFFFF_FFFF
+NOWHERE = 0xFFFF_FFFF_FFFF_FFFF  # not an index of RAM
 
 # How the event came about
 EXCEPTION, SOFTWARE, EXTERNAL, SOFTWARE_TRAP, ICEBP = 0, 1, 2, 3, 4
@@ -98,7 +109,7 @@ def in_set(vectors, vector):
 # --- the stack frame ---------------------------------------------------------------------
 
 
-@core
+@core_hot
 def frame_fits(limit, attributes, mask, top, count, size):
     """Whether `count` pushes of `size` bytes, each wrapping by itself, stay in the stack segment."""
     for i in range(count):
@@ -106,6 +117,17 @@ def frame_fits(limit, attributes, mask, top, count, size):
         if offset_in_limit(limit, attributes, offset, size) == 0:
             return 0
     return 1
+
+
+@core_hot
+def frame_place(m, base, mask, top, length, access):
+    """Where in RAM the frame will lie if the fast path may write all of it, else NOWHERE."""
+    lowest = (top - length) & mask
+    linear = (base + lowest) & WORD32
+    entry = fast_place(m, linear, access)
+    if lowest + length > mask + 1 or entry.write != last_page(linear, length) or sees_everything(m, access):
+        return np.uint64(NOWHERE)
+    return linear + entry.offset
 
 
 @core
@@ -117,6 +139,16 @@ def frame_present(m, base, mask, top, count, size, access):
         probe_write(m, base + offset, size, access)
         if c[EVENT]:
             return
+
+
+@core_hot
+def store_frame(m, place, first, last, size, frame):
+    """Push frame[first:last] where frame_place says."""
+    place += (last - first) * size
+    for i in range(first, last):
+        place -= size
+        count_access(m)
+        store_at(m, place, size, frame[i])
 
 
 @core
@@ -167,7 +199,7 @@ def stack_mask_of(attributes):
     return 0xFFFF
 
 
-@core
+@core_hot
 def read_gate(m, vector, kind):
     """The gate of a vector, checked; returns its low and high dword (manual 3A, 6.12.1)."""
     c = cpu(m)
@@ -175,11 +207,7 @@ def read_gate(m, vector, kind):
     if vector * 8 + 7 > c[IDTR_LIMIT]:
         fault(m, GP, error)
         return 0, 0
-    place = c[IDTR_BASE] + vector * 8
-    low = read(m, place, 4, 0)
-    if c[EVENT]:
-        return 0, 0
-    high = read(m, place + 4, 4, 0)
+    low, high = read_pair(m, c[IDTR_BASE] + vector * 8)
     if c[EVENT]:
         return 0, 0
     kind_bits = (high >> 8) & 0x1F
@@ -197,7 +225,7 @@ def read_gate(m, vector, kind):
     return low, high
 
 
-@core
+@core_hot
 def inner_stack(m, level):
     """SS and ESP for a more privileged level, from the TSS; returns selector, pointer."""
     c = cpu(m)
@@ -218,7 +246,7 @@ def inner_stack(m, level):
     return selector, pointer
 
 
-@core
+@core_hot
 def inner_stack_descriptor(m, selector, level):
     """Check the stack segment for a more privileged level; returns its descriptor."""
     c = cpu(m)
@@ -239,7 +267,7 @@ def inner_stack_descriptor(m, selector, level):
     return low, high
 
 
-@core
+@core_hot
 def enter_handler(m, selector, low, high, level, offset, is_interrupt_gate):
     """The part of delivery that cannot fail: CS:EIP, CPL and the flags."""
     c = cpu(m)
@@ -247,12 +275,12 @@ def enter_handler(m, selector, low, high, level, offset, is_interrupt_gate):
     if is_interrupt_gate:
         clear |= IF
     c[EFLAGS] &= ~clear  # before the segments: what they allow depends on VM
-    set_cpl(m, level)
+    c[CPL] = level
     set_descriptor(m, CS, (selector & 0xFFFC) | level, low, high)
     c[RIP] = offset
 
 
-@core
+@core_hot
 def through_gate(m, low, high, has_error, error, image):
     """Enter the handler of an interrupt or trap gate (manual 3A, 6.12.1 and 20.3.1)."""
     c = cpu(m)
@@ -326,7 +354,9 @@ def through_gate(m, low, high, has_error, error, image):
     mark_accessed(m, selector, code_high)
     if c[EVENT]:
         return
-    frame_present(m, base, mask, top, last - first, size, access)
+    place = frame_place(m, base, mask, top, (last - first) * size, access)
+    if place == NOWHERE:
+        frame_present(m, base, mask, top, last - first, size, access)
     if c[EVENT]:
         return
 
@@ -342,7 +372,10 @@ def through_gate(m, low, high, has_error, error, image):
         c[RIP],
         error,
     )
-    write_frame(m, base, mask, top, first, last, size, access, frame)
+    if place == NOWHERE:
+        write_frame(m, base, mask, top, first, last, size, access, frame)
+    else:
+        store_frame(m, place, first, last, size, frame)
     enter_handler(m, selector, code_low, code_high, level, offset, is_interrupt_gate)
     if first < 6:
         set_descriptor(m, SS, stack_selector, stack_low, stack_high)
@@ -354,7 +387,7 @@ def through_gate(m, low, high, has_error, error, image):
     c[RSP] = (top & ~mask & WORD32) | ((top - (last - first) * size) & mask)
 
 
-@core
+@core_hot
 def deliver_protected(m, vector, kind, error):
     c = cpu(m)
     # virtual-8086 mode without VME: INT n needs IOPL 3 (manual 3B, 20.2.7)
@@ -372,6 +405,8 @@ def deliver_protected(m, vector, kind, error):
         # when it is tried again (manual 3B, 17.3.1.1)
         if vector != DB and vector < 32:
             image |= RF
+    if c[REPEATING] == c[RIP] + 1:
+        image |= RF  # so does what comes between two iterations of a string instruction
     if ((high >> 8) & 0x1F) == 5:
         # the flags saved in the old task's TSS say the same
         c[EFLAGS] |= image & RF
@@ -461,7 +496,6 @@ def deliver(m, vector, kind, error):
         c[DR7] &= ~0x2000  # GD, so that the handler may use the debug registers
     c[HALTED] = 0
     c[TRAP_AFTER] = 0
-    c[ATTENTION] = 1
     if kind == EXCEPTION or kind == EXTERNAL:
         charge(m, costs(m)[COST_EXCEPTION])  # INT and its kin carry their own price
     return 1

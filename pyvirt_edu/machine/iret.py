@@ -17,11 +17,10 @@ from .far_transfers import (
 )
 from .flags import write_eflags
 from .handles import call_unit, cpu, fault
-from .jit import UNIT_SWITCH_TASK, core
+from .jit import UNIT_SWITCH_TASK, core, core_hot
 from .layout import (
     AC,
     ARITHMETIC,
-    ATTENTION,
     BASE,
     CPL,
     CS,
@@ -121,11 +120,10 @@ def return_to_v86(m, offset, selector, image):
     c[RSP] = pointer
 
 
-@core
+@core_hot
 def interrupt_return(m, size):
     """IRET and IRETD."""
     c = cpu(m)
-    c[ATTENTION] = 1
     real = is_real(m)
     v86 = is_v86(m)
     if v86 and c[EFLAGS] & IOPL_MASK != IOPL_MASK:
@@ -161,7 +159,7 @@ def interrupt_return(m, size):
         c[NMI_BLOCKED] = 0
 
 
-@core
+@core_hot
 def return_protected(m, size, offset, selector, image):
     c = cpu(m)
     low, high = check_return_code(m, selector)

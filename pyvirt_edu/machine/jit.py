@@ -59,6 +59,9 @@ UNITS: tuple[tuple[str, str], ...] = (
     ("host_access", "hostaccess"),
     ("switch_task", "tasks"),
     ("device_access", "devices.bus"),
+    ("card_access", "devices.cards"),
+    ("assist_x87", "x87"),
+    ("x87_series", "x87_transcendental"),
 )
 (
     UNIT_RUN,
@@ -73,7 +76,10 @@ UNITS: tuple[tuple[str, str], ...] = (
     UNIT_HOST_ACCESS,
     UNIT_SWITCH_TASK,
     UNIT_DEVICES,
-) = range(12)
+    UNIT_CARD_ACCESS,
+    UNIT_ASSIST_X87,
+    UNIT_X87_SERIES,
+) = range(15)
 
 
 class _Unsigned(ast.NodeTransformer):
@@ -119,7 +125,7 @@ def core(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def core_hot(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Like `core`, and inlined by LLVM at every call: for the loop's memory accesses."""
+    """Like `core`, and inlined by LLVM at every call: for what runs often and has few callers."""
     return _core(function, "hot", forceinline=True)
 
 

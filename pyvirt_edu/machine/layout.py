@@ -75,7 +75,7 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("event_error", 1),
     ("stop", 1),  # nonzero: end the block after the current instruction
     ("attention", 1),  # nonzero: look at the fields below before the next instruction
-    ("shadow", 1),  # 1 while STI, MOV SS or POP SS hold interrupts off
+    ("shadow", 1),  # SHADOW_ bits: STI, MOV SS or POP SS hold interrupts off
     ("shadow_rip", 1),
     ("halted", 1),
     ("interrupt_line", 1),  # 0, or 0x100 | vector
@@ -112,7 +112,7 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("nested_root", 1),
     ("vmcs", 1),
     ("apic", 64),
-    ("x87", 24),
+    ("x87", 24),  # see x87_state.py
     ("vector_registers", 128),  # 32 of 256 bits
     # the platform around the processor
     ("timer", 1),  # cycle count at which the next device event is due
@@ -123,7 +123,8 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("ram_map", 1),  # C0000 to FFFFF in pieces of 16 KiB: 2 bits each, see physical.py
     ("ferr", 1),  # the x87 reports an error and CR0.NE is clear (IRQ 13 on a PC)
     ("delivered_at", 1),  # cycle count at which the last exception or interrupt began
-    ("reserved", 56),
+    ("repeating", 1),  # 1 + RIP of a repeated string instruction that has iterations left
+    ("reserved", 55),
 )
 
 CPU_DTYPE = np.dtype([(n, "<u8") if k == 1 else (n, "<u8", (k,)) for n, k in _FIELDS])
@@ -209,6 +210,8 @@ EXIT_LINEAR = _offset("exit_linear")
 EXIT_PHYSICAL = _offset("exit_physical")
 EXIT_LENGTH = _offset("exit_length")
 EXIT_VECTOR = _offset("exit_vector")
+X87 = _offset("x87")  # eight registers of two words, by their physical numbers, then:
+X87_CONTROL, X87_STATUS, X87_VALID, X87_IP, X87_CS, X87_DP, X87_DS, X87_OPCODE = range(X87 + 16, X87 + 24)
 REPLAY_COUNT = _offset("replay_count")
 REPLAY_INDEX = _offset("replay_index")
 REPLAY = _offset("replay")
@@ -223,7 +226,11 @@ IDLE_CYCLES = _offset("idle_cycles")
 SERVICE = _offset("service")
 RAM_MAP = _offset("ram_map")
 FERR = _offset("ferr")
+# The instruction after STI or MOV SS: it comes next, it is about to run, and for MOV SS and
+# POP SS alone debug exceptions wait too (manual 3A, 6.8.3).
+SHADOW_NEXT, SHADOW_ARMED, SHADOW_DEBUG = 1, 2, 4
 DELIVERED_AT = _offset("delivered_at")
+REPEATING = _offset("repeating")
 NEVER = 1 << 63  # a cycle count that no run reaches
 
 # EFLAGS bits (manual 1, 3.4.3). The six arithmetic ones are not stored there.
@@ -243,7 +250,7 @@ ARITHMETIC = CF | PF | AF | ZF | SF | OF
 
 CR0_PE, CR0_MP, CR0_EM, CR0_TS, CR0_ET, CR0_NE = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20
 CR0_WP, CR0_AM, CR0_NW, CR0_CD, CR0_PG = 0x10000, 0x40000, 0x20000000, 0x40000000, 0x80000000
-CR4_TSD, CR4_DE, CR4_PSE, CR4_PAE, CR4_MCE, CR4_PGE = 0x4, 0x8, 0x10, 0x20, 0x40, 0x80
+CR4_TSD, CR4_DE, CR4_PSE, CR4_PAE, CR4_MCE, CR4_PGE, CR4_OSFXSR = 0x4, 0x8, 0x10, 0x20, 0x40, 0x80, 0x200
 
 # Exception vectors (manual 3A, table 6-1)
 DE, DB, NMI, BP, OF_TRAP, BR, UD, NM, DF_FAULT = 0, 1, 2, 3, 4, 5, 6, 7, 8
@@ -386,7 +393,8 @@ MAX_REGIONS = 64
 HANDLE_NAMES = (
     "CPU RAM RAM_SIZE PAGE_FLAGS PAGE_CODE PAGE_BLOCKS FAST TLB UOPS BLOCKS BUCKETS LINKS "
     "PORTS REGIONS REGION_COUNT COSTS BREAKPOINTS DECODE ROWS TRACE TRACE_ROOM TRACE_USED "
-    "UOPS_USED BLOCKS_USED TRACE_CPU WATCHES WATCH_COUNT DEVICES DEVICE_BYTES RAM_END"
+    "UOPS_USED BLOCKS_USED TRACE_CPU WATCHES WATCH_COUNT DEVICES DEVICE_BYTES RAM_END "
+    "CPUS ALL_FAST ALL_LINKS"
 ).split()
 (
     H_CPU,
@@ -419,8 +427,11 @@ HANDLE_NAMES = (
     H_DEVICES,
     H_DEVICE_BYTES,
     H_RAM_END,
-) = range(30)
-H_UNITS = 32  # entry points of the units follow
+    H_CPUS,
+    H_ALL_FAST,
+    H_ALL_LINKS,
+) = range(33)
+H_UNITS = 40  # entry points of the units follow
 HANDLE_WORDS = 64
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from .alu import alu, unary
 from .attention import after_instruction, attend, device_events, set_deadline
-from .flags import condition
+from .flags import condition, sign_extend_8, sign_extend_16
 from .handles import (
     blocks,
     breakpoints,
@@ -344,10 +344,16 @@ def keep_carry(chain, carries):
 
 
 @core
-def rotate32(value, count, left):
-    if left == 0:
-        count = 32 - count
+def rotate32(value, count):
+    """To the left, by 1 to 31."""
     return (value << count | value >> (32 - count)) & M32
+
+
+@core
+def rotate_carries(carries, last, neighbour):
+    """CF is the bit that went round; OF compares it with its neighbour (CF ^ OF of the
+    carries is then the neighbour itself)."""
+    return carries & 8 | last << 31 | neighbour << 30
 
 
 @core
@@ -356,25 +362,13 @@ def signed32(value):
 
 
 @core
-def extend(value, kind, op, size):
-    """SIGN8 and SIGN16: op 0 zero, 1 sign extension, 2 fill with the sign."""
-    if kind == U_SIGN8:
-        value &= 0xFF
-        if op == 1 and value & 0x80:
-            value |= 0xFFFFFF00
-        return value
+def extend16(value, op, size):
+    """SIGN16: op 0 zero, 1 sign extension, 2 fill with the sign of the whole operand."""
     if op == 2:
-        if size == 4:
-            if value & 0x80000000:
-                return np.uint64(M32)
-            return np.uint64(0)
-        if value & 0x8000:
-            return np.uint64(0xFFFF)
-        return np.uint64(0)
-    value &= 0xFFFF
-    if op == 1 and value & 0x8000:
-        value |= 0xFFFF0000
-    return value
+        return np.uint64(0) - (value >> (8 * size - 1) & 1)
+    if op == 1:
+        return sign_extend_16(value)
+    return value & 0xFFFF
 
 
 @core
@@ -554,7 +548,6 @@ def run(m, a_, b_, c_):
         accesses, fetches = np.uint64(0), np.uint64(0)
         # single instructions, and whatever waits for a window, are looked at after every block
         to_boundary = replaying | c[SINGLE] | c[ATTENTION]
-        slow = np.uint64(0)
         loop_rip = np.uint64(NOWHERE)
         start, natural = np.uint64(0), np.uint64(0)
         planned, planned_cycles, planned_accesses = np.uint64(0), np.uint64(0), np.uint64(0)
@@ -606,7 +599,6 @@ def run(m, a_, b_, c_):
                 start, natural = np.uint64(b.start), np.uint64(b.end)
                 planned, planned_cycles = np.uint64(b.count), np.uint64(b.cycles)
                 planned_accesses = np.uint64(b.accesses)
-            done, spent, touched = np.uint64(0), np.uint64(0), np.uint64(0)
             target = rip
             end = natural
             i = start
@@ -680,7 +672,6 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     c[u.dst] = value
                 elif kind == U_STORE32:
@@ -690,14 +681,12 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                 elif kind == U_LOAD8:
                     value = load(m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), np.uint64(1))
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     c[u.dst] = value
                 elif kind == U_STORE8:
@@ -706,7 +695,6 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                 elif kind == U_JUMP_IF:
                     # JNZ and JZ close most loops: ask ZF without a second dispatch
@@ -737,7 +725,6 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     c[RSP] = place
                 elif kind == U_POP32:
@@ -745,7 +732,6 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     c[RSP] = (c[RSP] + 4) & M32
                     c[u.dst] = value
@@ -760,7 +746,6 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     c[RSP] = place
                 elif kind == U_RETURN32:
@@ -768,7 +753,6 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     if value > cs_limit:
                         c[EVENT] = EVENT_FAULT | GP
@@ -808,19 +792,19 @@ def run(m, a_, b_, c_):
                         carries = last << 31 | last << 30
                         x = result
                     c[u.dst] = x
-                elif kind == U_ROL32 or kind == U_ROR32:
+                elif kind == U_ROL32:
                     count = (c[u.b] + u.imm) & 31
                     x = c[u.a] & M32
                     if count:
-                        if kind == U_ROL32:
-                            x = rotate32(x, count, 1)
-                            top, next_top = x & 1, x >> 31
-                        else:
-                            x = rotate32(x, count, 0)
-                            top, next_top = x >> 31, x >> 30 & 1
-                        # CF is the bit that went round; OF compares it with its neighbour
-                        # (CF ^ OF of the carries is then the neighbour itself)
-                        carries = carries & 8 | top << 31 | next_top << 30
+                        x = rotate32(x, count)
+                        carries = rotate_carries(carries, x & 1, x >> 31)
+                    c[u.dst] = x
+                elif kind == U_ROR32:
+                    count = (c[u.b] + u.imm) & 31
+                    x = c[u.a] & M32
+                    if count:
+                        x = rotate32(x, 32 - count)
+                        carries = rotate_carries(carries, x >> 31, x >> 30 & 1)
                     c[u.dst] = x
                 elif kind == U_MOVE8:
                     value = (byte_of(c[u.b], u.high & 4) + u.imm) & 0xFF
@@ -851,7 +835,6 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     c[u.dst] = value
                 elif kind == U_STORE16:
@@ -860,28 +843,41 @@ def run(m, a_, b_, c_):
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
-                elif kind >= U_MODIFY8 and kind <= U_MODIFY32:
-                    size = np.uint64(4)
-                    if kind == U_MODIFY8:
-                        size = np.uint64(1)
-                    elif kind == U_MODIFY16:
-                        size = np.uint64(2)
+                elif kind == U_MODIFY8:
                     value = load_to_modify(
-                        m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), size
+                        m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), np.uint64(1)
                     )
                     if c[EVENT]:
                         if c[EVENT] != EVENT_SLOW:
                             break
-                        slow = np.uint64(1)
                         end = cut(m, i, end, cycles, planned_cycles)
                     c[u.dst] = value
-                elif kind == U_SIGN8 or kind == U_SIGN16:
-                    value = c[u.b] + u.imm
-                    if u.high & 4:
-                        value = value >> 8
-                    value = extend(value, kind, np.uint64(u.op), np.uint64(u.size))
+                elif kind == U_MODIFY16:
+                    value = load_to_modify(
+                        m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), np.uint64(2)
+                    )
+                    if c[EVENT]:
+                        if c[EVENT] != EVENT_SLOW:
+                            break
+                        end = cut(m, i, end, cycles, planned_cycles)
+                    c[u.dst] = value
+                elif kind == U_MODIFY32:
+                    value = load_to_modify(
+                        m, c, quick, memory, user, np.uint64(u.seg), address_of(c, u), np.uint64(4)
+                    )
+                    if c[EVENT]:
+                        if c[EVENT] != EVENT_SLOW:
+                            break
+                        end = cut(m, i, end, cycles, planned_cycles)
+                    c[u.dst] = value
+                elif kind == U_SIGN8:
+                    value = byte_of(c[u.b] + u.imm, u.high & 4)
+                    if u.op == 1:
+                        value = sign_extend_8(value)
+                    c[u.dst] = merged(c[u.dst], value, np.uint64(u.size))
+                elif kind == U_SIGN16:
+                    value = extend16(c[u.b], np.uint64(u.op), np.uint64(u.size))
                     c[u.dst] = merged(c[u.dst], value, np.uint64(u.size))
                 elif kind == U_SET_IF:
                     value = np.uint64(condition(np.uint64(u.op), result, carries))
@@ -981,30 +977,28 @@ def run(m, a_, b_, c_):
                     else:
                         target = rip + u.next
                 elif kind == U_ASSIST:
-                    now_done, now_spent, now_touched = partial(m, start, i)
-                    c[INSTRUCTIONS] = instructions + now_done - done
-                    c[CYCLES] = cycles + now_spent - spent + c[LEDGER]
+                    # the last instruction of its block: all others are done
+                    done, spent = planned - 1, planned_cycles - u.cost
+                    c[INSTRUCTIONS] = instructions + done
+                    c[CYCLES] = cycles + spent + c[LEDGER]
                     c[LEDGER] = 0
-                    accesses += now_touched - touched
-                    fetches += now_done - done
-                    done, spent, touched = now_done, now_spent, now_touched
                     c[CC_RESULT] = result
                     c[CC_CARRIES] = carries
                     c[INSTRUCTION_RIP] = rip + u.rip
                     c[NEXT_RIP] = rip + u.next
                     c[RIP] = rip + u.next
                     c[EXIT_LENGTH] = np.uint64(u.next) - np.uint64(u.rip)
-                    call_unit(m, np.uint64(u.a), np.uint64(u.op), u.disp, u.imm)
+                    quiet = call_unit(m, np.uint64(u.a), np.uint64(u.op), u.disp, u.imm)
                     # string instructions count their repetitions, all units their extra cycles
-                    instructions = c[INSTRUCTIONS]
-                    cycles = c[CYCLES] + c[LEDGER]
+                    instructions = c[INSTRUCTIONS] - done
+                    cycles = c[CYCLES] + c[LEDGER] - spent
                     c[LEDGER] = 0
                     result = c[CC_RESULT]
                     carries = c[CC_CARRIES]
                     if c[EVENT]:
                         break
-                    to_boundary = np.uint64(1)
-                    slow = np.uint64(1)
+                    if not quiet:
+                        c[STOP] = 1  # what a unit changed is taken up at a boundary
                 else:  # U_FAULT
                     c[EVENT] = EVENT_FAULT | u.imm
                     c[EVENT_ERROR] = 0
@@ -1012,27 +1006,24 @@ def run(m, a_, b_, c_):
                 i += 1
             # -- retire: the whole block, or what ran of it
             if i == natural:
-                instructions += planned - done
-                cycles += planned_cycles - spent
-                accesses += planned_accesses - touched
-                fetches += planned - done
+                instructions += planned
+                cycles += planned_cycles
+                accesses += planned_accesses
+                fetches += planned
                 rip = target
             else:
-                now_done, now_spent, now_touched = partial(m, start, i)
-                instructions += now_done - done
-                cycles += now_spent - spent
-                accesses += now_touched - touched
-                fetches += now_done - done
+                done, spent, touched = partial(m, start, i)
+                instructions += done
+                cycles += spent
+                accesses += touched
+                fetches += done
                 rip += code[i].rip
                 if c[EVENT] and code[i].kind == U_ASSIST:
                     rip = c[INSTRUCTION_RIP]  # after a task switch the fault is the new task's
                 to_boundary = np.uint64(1)
-            if slow:
-                slow = np.uint64(0)
-                cycles += c[LEDGER]
-                c[LEDGER] = 0
-                to_boundary |= c[STOP]
-            if to_boundary:
+            cycles += c[LEDGER]  # slow accesses and units
+            c[LEDGER] = 0
+            if to_boundary | c[STOP]:
                 break
         # -- back to the row
         c[RIP] = rip

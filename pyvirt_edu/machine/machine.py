@@ -110,6 +110,8 @@ from .layout import (
     TIMER,
     TRACING,
     WALK_REFERENCES,
+    X87_CONTROL,
+    X87_VALID,
 )
 from .progress import Progress
 from .registers import CPU
@@ -264,6 +266,7 @@ class Machine:
         row[CC_RESULT] = 1  # every arithmetic flag clear: not zero, parity odd
         row[CC_CARRIES] = 0
         row[RUN_DEADLINE] = row[TIMER] = NEVER
+        row[X87_CONTROL], row[X87_VALID] = 0x40, 0xFF  # eight zeros, every exception unmasked
         row[RAM_MAP] = RAM_EVERYWHERE
         for offset, value in kept:
             row[offset] = value
@@ -511,6 +514,11 @@ class Machine:
         return self._c[CYCLES]  # type: ignore[no-any-return]
 
     @property
+    def idle_cycles(self) -> int:
+        """Cycles since reset in which the processor was halted."""
+        return self._c[IDLE_CYCLES]  # type: ignore[no-any-return]
+
+    @property
     def ledger(self) -> Ledger:
         """What was done so far, by kind."""
         c = self._c
@@ -734,11 +742,26 @@ class Machine:
         if len(self._regions) == MAX_REGIONS:
             raise MachineError(f"on_mmio: there is room for {MAX_REGIONS} regions")
         self._regions.append((start, start + size, _Device(read, write, read is None and write is None)))
+        self._regions_changed()
+
+    def release_mmio(self, start: int) -> None:
+        """Nobody answers any more for the range claimed from this address on; RAM that was under
+        it is back."""
+        start = _within("start", start, 36)
+        kept = [region for region in self._regions if region[0] != start]
+        if len(kept) == len(self._regions):
+            raise AddressError(f"release_mmio: no range was claimed that begins at {start:#x}")
+        self._regions = kept
+        self._regions_changed()
+
+    def _regions_changed(self) -> None:
+        a = self._a
         self._regions.sort(key=lambda item: item[0])
+        a.page_flags &= 0xFF - PAGE_MMIO
         for i, (first, end, _) in enumerate(self._regions):
-            self._a.regions[2 * i], self._a.regions[2 * i + 1] = first, end
-        self._a.handle[H_REGION_COUNT] = len(self._regions)
-        self._a.page_flags[start // PAGE : -(-(start + size) // PAGE)] |= PAGE_MMIO
+            a.regions[2 * i], a.regions[2 * i + 1] = first, end
+            a.page_flags[first // PAGE : -(-end // PAGE)] |= PAGE_MMIO
+        a.handle[H_REGION_COUNT] = len(self._regions)
         self._host(self._handle, HOST_FLUSH_FAST, 0, 0)
 
     def _device_at(self, kind: int, where: int) -> _Device | None:

@@ -11,15 +11,18 @@ Opcode notation
     ``70+c``       the low four bits name a condition (sixteen opcodes)
     ``80/2``       ModRM.reg must be 2
     ``0F C7/1m``   and ModRM must name memory;  ``r`` in place of ``m``: a register
+    ``D9/4r1``     and this one (ModRM.rm must be 1)
 
 Operand notation (manual, A.2): the first letter is where, the second is how wide.
     E register or memory by ModRM · G register by ModRM.reg · M memory only
     R register by ModRM.rm · Z register in the opcode · I immediate · J relative target
     O absolute offset · A far pointer · S segment register · C, D control, debug register
     X, Y string source and destination · b 8 bits · w 16 · d 32 · q 64
-    v 16 or 32 by operand size · z the same for an immediate · s the immediate is one
+    t 80 · v 16 or 32 by operand size · z the same for an immediate · s the immediate is one
     byte, sign-extended · p far pointer · a two words or two dwords
-Registers written out (AL, rAX, CL, DX, ES ...) are implied; rAX is AX or EAX.
+Registers written out (AL, rAX, CL, DX, ES ...) are implied; rAX is AX or EAX. ST0 is the top
+of the x87's stack, STi the register that ModRM.rm counts from it. A mnemonic that is in two
+rows of the x87 has its memory and its register form there.
 """
 
 from __future__ import annotations
@@ -241,7 +244,135 @@ D4 AAM Ib
 D5 AAD Ib
 D6 SALC
 D7 XLAT
-D8+r ESC Ev
+D8/0m FADD Md
+D8/1m FMUL Md
+D8/2m FCOM Md
+D8/3m FCOMP Md
+D8/4m FSUB Md
+D8/5m FSUBR Md
+D8/6m FDIV Md
+D8/7m FDIVR Md
+D8/0r FADD ST0,STi
+D8/1r FMUL ST0,STi
+D8/2r FCOM STi
+D8/3r FCOMP STi
+D8/4r FSUB ST0,STi
+D8/5r FSUBR ST0,STi
+D8/6r FDIV ST0,STi
+D8/7r FDIVR ST0,STi
+D9/0m FLD Md
+D9/2m FST Md
+D9/3m FSTP Md
+D9/4m FLDENV M
+D9/5m FLDCW Mw
+D9/6m FNSTENV M
+D9/7m FNSTCW Mw
+D9/0r FLD STi
+D9/1r FXCH STi
+D9/2r0 FNOP
+D9/4r0 FCHS
+D9/4r1 FABS
+D9/4r4 FTST
+D9/4r5 FXAM
+D9/5r0 FLD1
+D9/5r1 FLDL2T
+D9/5r2 FLDL2E
+D9/5r3 FLDPI
+D9/5r4 FLDLG2
+D9/5r5 FLDLN2
+D9/5r6 FLDZ
+D9/6r0 F2XM1
+D9/6r1 FYL2X
+D9/6r2 FPTAN
+D9/6r3 FPATAN
+D9/6r4 FXTRACT
+D9/6r5 FPREM1
+D9/6r6 FDECSTP
+D9/6r7 FINCSTP
+D9/7r0 FPREM
+D9/7r1 FYL2XP1
+D9/7r2 FSQRT
+D9/7r3 FSINCOS
+D9/7r4 FRNDINT
+D9/7r5 FSCALE
+D9/7r6 FSIN
+D9/7r7 FCOS
+DA/0m FIADD Md
+DA/1m FIMUL Md
+DA/2m FICOM Md
+DA/3m FICOMP Md
+DA/4m FISUB Md
+DA/5m FISUBR Md
+DA/6m FIDIV Md
+DA/7m FIDIVR Md
+DA/0r FCMOVB ST0,STi
+DA/1r FCMOVE ST0,STi
+DA/2r FCMOVBE ST0,STi
+DA/3r FCMOVU ST0,STi
+DA/5r1 FUCOMPP
+DB/0m FILD Md
+DB/2m FIST Md
+DB/3m FISTP Md
+DB/5m FLD Mt
+DB/7m FSTP Mt
+DB/0r FCMOVNB ST0,STi
+DB/1r FCMOVNE ST0,STi
+DB/2r FCMOVNBE ST0,STi
+DB/3r FCMOVNU ST0,STi
+DB/4r2 FNCLEX
+DB/4r3 FNINIT
+DB/5r FUCOMI ST0,STi
+DB/6r FCOMI ST0,STi
+DC/0m FADD Mq
+DC/1m FMUL Mq
+DC/2m FCOM Mq
+DC/3m FCOMP Mq
+DC/4m FSUB Mq
+DC/5m FSUBR Mq
+DC/6m FDIV Mq
+DC/7m FDIVR Mq
+DC/0r FADD STi,ST0
+DC/1r FMUL STi,ST0
+DC/4r FSUBR STi,ST0
+DC/5r FSUB STi,ST0
+DC/6r FDIVR STi,ST0
+DC/7r FDIV STi,ST0
+DD/0m FLD Mq
+DD/2m FST Mq
+DD/3m FSTP Mq
+DD/4m FRSTOR M
+DD/6m FNSAVE M
+DD/7m FNSTSW Mw
+DD/0r FFREE STi
+DD/2r FST STi
+DD/3r FSTP STi
+DD/4r FUCOM STi
+DD/5r FUCOMP STi
+DE/0m FIADD Mw
+DE/1m FIMUL Mw
+DE/2m FICOM Mw
+DE/3m FICOMP Mw
+DE/4m FISUB Mw
+DE/5m FISUBR Mw
+DE/6m FIDIV Mw
+DE/7m FIDIVR Mw
+DE/0r FADDP STi,ST0
+DE/1r FMULP STi,ST0
+DE/4r FSUBRP STi,ST0
+DE/5r FSUBP STi,ST0
+DE/6r FDIVRP STi,ST0
+DE/7r FDIVP STi,ST0
+DE/3r1 FCOMPP
+DF/0m FILD Mw
+DF/2m FIST Mw
+DF/3m FISTP Mw
+DF/4m FBLD Mt
+DF/5m FILD Mq
+DF/6m FBSTP Mt
+DF/7m FISTP Mq
+DF/4r0 FNSTSW AX
+DF/5r FUCOMIP ST0,STi
+DF/6r FCOMIP ST0,STi
 E0 LOOPNE Jb
 E1 LOOPE Jb
 E2 LOOP Jb
@@ -335,6 +466,8 @@ FF/6 PUSH Ev
 0F AB BTS Ev,Gv
 0F AC SHRD Ev,Gv,Ib
 0F AD SHRD Ev,Gv,CL
+0F AE/0m FXSAVE M
+0F AE/1m FXRSTOR M
 0F AF IMUL Gv,Ev
 0F B0 CMPXCHG Eb,Gb
 0F B1 CMPXCHG Ev,Gv
@@ -414,12 +547,19 @@ class Row:
     mnemonic: str  #: as in the manual; condition codes are spelled out (JNZ)
     operation: str  #: mnemonic of the row in TABLE (Jcc for JNZ)
     operands: tuple[str, ...]
+    rm: int | None = None  #: required ModRM.rm, or None
 
     @property
     def notation(self) -> str:
         """The opcode as TABLE writes it, e.g. ``0F C7/1m``."""
         text = ("0F " if self.two_byte else "") + f"{self.opcode:02X}"
-        return text + (f"/{self.reg}{self.mod}" if self.reg is not None else "")
+        rm = "" if self.rm is None else str(self.rm)
+        return text + (f"/{self.reg}{self.mod}{rm}" if self.reg is not None else "")
+
+    @property
+    def is_x87(self) -> bool:
+        """Whether the opcode is one of the eight escapes to the coprocessor."""
+        return not self.two_byte and self.opcode & 0xF8 == 0xD8
 
     @property
     def has_modrm(self) -> bool:
@@ -433,7 +573,7 @@ class Row:
         return f"{self.notation:10} {self.mnemonic} {','.join(self.operands)}".rstrip()
 
 
-_IMPLIED = frozenset("AL CL DX rAX ES CS SS DS FS GS 1".split())
+_IMPLIED = frozenset("AL CL AX DX rAX ES CS SS DS FS GS ST0 STi 1".split())
 
 
 def _parse(text: str) -> tuple[Row, ...]:
@@ -445,15 +585,16 @@ def _parse(text: str) -> tuple[Row, ...]:
             fields.pop(0)
         code, mnemonic = fields[0], fields[1]
         operands = tuple(fields[2].split(",")) if len(fields) > 2 else ()
-        first, reg, mod = int(code[:2], 16), None, ""
+        first, reg, mod, rm = int(code[:2], 16), None, "", None
         if code[2:3] == "/":
-            reg, mod = int(code[3]), code[4:]
+            reg, mod = int(code[3]), code[4:5]
+            rm = int(code[5]) if code[5:] else None
         count = {"+r": 8, "+c": 16}.get(code[2:4], 1)
         for i in range(count):
             if mnemonic == "XCHG" and count == 8 and i == 0:
                 continue  # 90 is NOP
             name = mnemonic.replace("cc", CONDITIONS[i]) if count == 16 else mnemonic
-            rows.append(Row(len(rows), first + i, two_byte, reg, mod, name, mnemonic, operands))
+            rows.append(Row(len(rows), first + i, two_byte, reg, mod, name, mnemonic, operands, rm))
     return tuple(rows)
 
 

@@ -63,10 +63,15 @@ from .layout import (
     VIF,
     VIP,
     VM,
+    X87,
+    X87_CONTROL,
+    X87_STATUS,
+    X87_VALID,
     ZF,
 )
 from .layout import DS as DS_SEG
 from .layout import ES as ES_SEG
+from .x87_values import SPECIAL, TOP, Float80
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -277,6 +282,46 @@ class CPU:
         return bool(self._c[HALTED])
 
     @property
+    def fcw(self) -> int:
+        """The x87's control word."""
+        return int(self._c[X87_CONTROL])
+
+    @fcw.setter
+    def fcw(self, value: int) -> None:
+        self._machine._poke(((X87_CONTROL, _checked("fcw", value, 16) & 0x1F3F | 0x40),))
+
+    @property
+    def fsw(self) -> int:
+        """The x87's status word; ES and B follow from the rest."""
+        status = int(self._c[X87_STATUS])
+        return status | 0x8080 if status & ~int(self._c[X87_CONTROL]) & 0x3F else status
+
+    @fsw.setter
+    def fsw(self, value: int) -> None:
+        self._machine._poke(((X87_STATUS, _checked("fsw", value, 16) & 0x7F7F),))
+
+    @property
+    def ftw(self) -> int:
+        """The x87's tag word: for each register 0 number, 1 zero, 2 special, 3 empty."""
+        c, valid, tags = self._c, int(self._c[X87_VALID]), 0
+        for i in range(8):
+            significand, exponent = int(c[X87 + 2 * i]), int(c[X87 + 2 * i + 1]) & SPECIAL
+            tag = 2
+            if not valid >> i & 1:
+                tag = 3
+            elif exponent == significand == 0:
+                tag = 1
+            elif 0 < exponent < SPECIAL and significand & TOP:
+                tag = 0
+            tags |= tag << (2 * i)
+        return tags
+
+    @ftw.setter
+    def ftw(self, value: int) -> None:
+        value = _checked("ftw", value, 16)
+        self._machine._poke(((X87_VALID, sum((value >> 2 * i & 3 != 3) << i for i in range(8))),))
+
+    @property
     def msr(self) -> MSRs:
         return MSRs(self._machine)
 
@@ -381,6 +426,36 @@ def _control(name: str, kind: str, number: int, offset: int) -> property:
     return property(get, put, doc=f"{name.upper()}: assigning acts as MOV {name.upper()} at CPL 0 does")
 
 
+def _x87_register(i: int) -> property:
+    def place(self: CPU) -> int:
+        return (int(self._c[X87_STATUS]) >> 11) + i & 7
+
+    def get(self: CPU) -> Float80 | None:
+        n = place(self)
+        if not int(self._c[X87_VALID]) >> n & 1:
+            return None
+        return Float80(int(self._c[X87 + 2 * n]), int(self._c[X87 + 2 * n + 1]))
+
+    def put(self: CPU, value: Any) -> None:
+        n, valid = place(self), int(self._c[X87_VALID])
+        if value is None:
+            self._machine._poke(((X87_VALID, valid & ~(1 << n)),))
+            return
+        try:
+            number = Float80.nearest(value)
+        except RegisterError:
+            raise
+        except (TypeError, ValueError):
+            raise RegisterError(f"st{i} takes a number, or None for empty, not {value!r}") from None
+        offset = X87 + 2 * n
+        self._machine._poke(
+            ((offset, number.significand), (offset + 1, number.head), (X87_VALID, valid | 1 << n))
+        )
+
+    text = f"ST({i}) as a `Float80`, None if it is empty; assigning a number fills it"
+    return property(get, put, doc=text)
+
+
 def _properties() -> Iterator[tuple[str, property]]:
     for i in range(8):
         yield NAMES32[i], _plain(NAMES32[i], i, 32)
@@ -388,6 +463,8 @@ def _properties() -> Iterator[tuple[str, property]]:
         yield NAMES8[i], _plain(NAMES8[i], i & 3, 8, 8 * (i >> 2))
     yield "eip", _instruction_pointer("eip", 32)
     yield "ip", _instruction_pointer("ip", 16)
+    for i in range(8):
+        yield f"st{i}", _x87_register(i)
     for name, number in SEGMENTS.items():
         yield name, _segment(name, number)
     for name, (offset, bits) in TABLES.items():

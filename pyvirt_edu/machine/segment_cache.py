@@ -185,7 +185,7 @@ def null_segment(m, seg, selector):
 
 @core
 def set_descriptor(m, seg, selector, low, high):
-    """Install a descriptor (manual 3A, figure 3-8)."""
+    """Install a descriptor (manual 3A, figure 3-8). CPL is set before CS."""
     c = cpu(m)
     c[SELECTOR + seg] = selector & 0xFFFF
     c[BASE + seg] = (low >> 16) | (high & 0xFF) << 16 | high & 0xFF000000
@@ -195,4 +195,5 @@ def set_descriptor(m, seg, selector, low, high):
     c[LIMIT + seg] = limit
     c[ATTRIBUTES + seg] = high >> 8 & 0xF0FF
     update_ends(m, seg)
-    update_mode(m)
+    if seg == CS or seg == SS:
+        update_mode(m)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .access import read, write, write_segment
+from .access import read_pair, write, write_segment
 from .handles import cpu, fault
-from .jit import core
+from .jit import core, core_hot
 from .layout import (
     ATTRIBUTES,
     BASE,
@@ -42,7 +42,7 @@ H_ACCESSED, H_WRITABLE, H_READABLE, H_CONFORMING, H_CODE = 0x100, 0x200, 0x200, 
 H_CODE_OR_DATA, H_PRESENT = 0x1000, 0x8000
 
 
-@core
+@core_hot
 def table_of(m, selector):
     """Base and limit of the table a selector points into; the LDT may be absent."""
     c = cpu(m)
@@ -60,11 +60,7 @@ def read_descriptor(m, selector, vector):
     if (selector & 0xFFF8) + 7 > limit:
         fault(m, vector, selector & 0xFFFC)
         return np.uint64(0), np.uint64(0)
-    place = base + (selector & 0xFFF8)
-    low = read(m, place, 4, 0)
-    if cpu(m)[EVENT]:
-        return np.uint64(0), np.uint64(0)
-    return low, read(m, place + 4, 4, 0)
+    return read_pair(m, base + (selector & 0xFFF8))
 
 
 @core
@@ -73,14 +69,11 @@ def peek_descriptor(m, selector):
     base, limit = table_of(m, selector)
     if selector & 0xFFFC == 0 or (selector & 0xFFF8) + 7 > limit:
         return np.uint64(0), np.uint64(0), np.uint64(0)
-    place = base + (selector & 0xFFF8)
-    low = read(m, place, 4, 0)
-    if cpu(m)[EVENT]:
-        return np.uint64(0), np.uint64(0), np.uint64(0)
-    return low, read(m, place + 4, 4, 0), np.uint64(1)
+    low, high = read_pair(m, base + (selector & 0xFFF8))
+    return low, high, np.uint64(1)
 
 
-@core
+@core_hot
 def mark_accessed(m, selector, high):
     """Set the accessed bit of a code or data descriptor in its table, if it is clear."""
     if high & H_CODE_OR_DATA and not high & H_ACCESSED:
@@ -156,7 +149,7 @@ def load_segment(m, seg, selector):
         load_data_segment(m, seg, selector)
 
 
-@core
+@core_hot
 def drop_privileged_segments(m):
     """On a return to an outer level, data segments it may not use become null."""
     c = cpu(m)
@@ -169,7 +162,7 @@ def drop_privileged_segments(m):
                 null_segment(m, seg, 0)
 
 
-@core
+@core_hot
 def set_stack_pointer(m, value):
     """Write SP or ESP by the stack's size."""
     c = cpu(m)

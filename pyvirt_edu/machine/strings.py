@@ -64,6 +64,7 @@ from .layout import (
     RDI,
     RDX,
     READ_END,
+    REPEATING,
     REPLAY_COUNT,
     RIP,
     RSI,
@@ -339,6 +340,7 @@ def repeat(m, op, size, mask, seg, rep):
     c = cpu(m)
     cost = costs(m)[COST_STRING]
     done = 0
+    c[REPEATING] = 0
     most = max(1, may_start(c, 0, cost))
     if (c[SINGLE] | c[TRACING] | c[ATTENTION] | c[REPLAY_COUNT] | (c[EFLAGS] & TF)) != 0:
         most = 1
@@ -368,6 +370,7 @@ def repeat(m, op, size, mask, seg, rep):
             looked_at = c[SINGLE] | c[TRACING] | c[ATTENTION] | c[STOP] | c[POSTED_COUNT] | c[REPLAY_COUNT]
             if most == 0 or (looked_at | (c[EFLAGS] & TF)) != 0:
                 c[RIP] = c[INSTRUCTION_RIP]
+                c[REPEATING] = c[RIP] + 1
                 running = 0
             elif op == OP_INS or op == OP_OUTS:
                 count_iterations(c, done, cost)  # a device looks at the clock

@@ -29,9 +29,6 @@ from .jit import core, unit
 from .layout import (
     ATTENTION,
     CR0,
-    CR0_EM,
-    CR0_MP,
-    CR0_TS,
     EVENT,
     GDTR_BASE,
     GDTR_LIMIT,
@@ -39,8 +36,8 @@ from .layout import (
     IDTR_BASE,
     IDTR_LIMIT,
     LDTR,
-    NM,
     RAX,
+    STOP,
     T0,
     T1,
     TR,
@@ -54,7 +51,6 @@ from .uops import (
     OP_CLI,
     OP_CLTS,
     OP_CPUID,
-    OP_ESC,
     OP_HLT,
     OP_IN,
     OP_INVD,
@@ -82,7 +78,6 @@ from .uops import (
     OP_STD,
     OP_STI,
     OP_STR,
-    OP_WAIT,
     OP_WBINVD,
     OP_WRMSR,
 )
@@ -118,14 +113,6 @@ def port_out(m, size):
     port = c[T1] & 0xFFFF
     if check_port(m, port, size):
         port_write(m, port, size, c[RAX])
-
-
-@core
-def wait(m):
-    """WAIT: #NM where both MP and TS are set; there is no error of a coprocessor to wait for."""
-    c = cpu(m)
-    if (c[CR0] & CR0_MP) and (c[CR0] & CR0_TS):
-        fault(m, NM, 0)
 
 
 @core
@@ -183,10 +170,6 @@ def other_instruction(m, op, size):
         push_flags(m, size)
     elif op == OP_POPF:
         pop_flags(m, size)
-    elif op == OP_IN:
-        port_in(m, size)
-    elif op == OP_OUT:
-        port_out(m, size)
     elif op == OP_HLT:
         halt(m)
     elif op == OP_CPUID:
@@ -197,11 +180,6 @@ def other_instruction(m, op, size):
         read_msr(m)
     elif op == OP_WRMSR:
         write_msr(m)
-    elif op == OP_ESC:
-        if cpu(m)[CR0] & (CR0_EM | CR0_TS):
-            fault(m, NM, 0)  # otherwise: no coprocessor answers
-    elif op == OP_WAIT:
-        wait(m)
     elif op == OP_CLD:
         set_direction(m, 0)
     elif op == OP_STD:
@@ -214,10 +192,26 @@ def other_instruction(m, op, size):
         fault(m, UD, 0)
 
 
+@core
+def port_instruction(m, op, size):
+    """IN or OUT; 1 if nothing has changed that the loop would have to take up."""
+    c = cpu(m)
+    if op == OP_IN:
+        port_in(m, size)
+    else:
+        port_out(m, size)
+    if c[EVENT] | c[ATTENTION] | c[STOP]:
+        return 0
+    return 1
+
+
 @unit
 def assist_system(m, op, operands, imm):
-    """Execute one system instruction; `operands` is packed as the decoder says."""
+    """Execute one system instruction; `operands` is packed as the decoder says. Returns 1 if the
+    loop may go on at once."""
     size = operands & 0xFF
+    if op == OP_IN or op == OP_OUT:
+        return port_instruction(m, op, size)
     address_size = (operands >> 8) & 0xFF
     seg = (operands >> 16) & 7
     reg = (operands >> 24) & 7

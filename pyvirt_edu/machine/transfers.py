@@ -9,7 +9,7 @@ from .far_transfers import far_return, far_transfer, probe_stack, pushed, width_
 from .flags import read_eflags, set_arithmetic
 from .handles import call_unit, charge, costs, cpu, fault
 from .iret import interrupt_return
-from .jit import UNIT_DELIVER, core, unit
+from .jit import UNIT_DELIVER, core, core_hot, unit
 from .layout import (
     ARITHMETIC,
     ATTENTION,
@@ -32,6 +32,8 @@ from .layout import (
     RIP,
     RSP,
     SHADOW,
+    SHADOW_DEBUG,
+    SHADOW_NEXT,
     SS,
     SYSENTER_CS,
     SYSENTER_EIP,
@@ -92,7 +94,7 @@ SOFTWARE, SOFTWARE_TRAP, ICEBP = 1, 3, 4  # kinds of delivery, see interrupts.py
 def hold_interrupts(m):
     """MOV SS and POP SS: no interrupt before the next instruction is done."""
     c = cpu(m)
-    c[SHADOW] = 1
+    c[SHADOW] = SHADOW_NEXT | SHADOW_DEBUG
     c[ATTENTION] = 1
 
 
@@ -235,22 +237,24 @@ def push_all(m, size):
 
 @core
 def pop_all(m, size):
-    """POPA: all eight words are read, into the temporaries, before a register changes."""
+    """POPA: seven words are read, into the temporaries, before a register changes; the saved
+    stack pointer is skipped, not read (manual 2B, POPA)."""
     c = cpu(m)
     pointer = c[RSP]
     mask = stack_mask(m)
     for i in range(8):
         n = np.uint64(i)
-        value = read_segment(m, SS, (pointer + n * size) & mask, size)
-        if c[EVENT]:
-            return
-        if n != 7:
-            c[TEMP + n] = value
-        else:
-            write_register(m, RAX, size, value)
+        if n != 3:
+            value = read_segment(m, SS, (pointer + n * size) & mask, size)
+            if c[EVENT]:
+                return
+            if n != 7:
+                c[TEMP + n] = value
+            else:
+                write_register(m, RAX, size, value)
     for i in range(7):
         n = np.uint64(i)
-        if n != 3:  # the saved stack pointer is skipped
+        if n != 3:
             write_register(m, 7 - n, size, c[TEMP + n])
     set_stack_pointer(m, pointer + 8 * size)
 
@@ -348,7 +352,7 @@ def software_interrupt(m, vector, kind):
     call_unit(m, UNIT_DELIVER, vector, kind, 0)
 
 
-@core
+@core_hot
 def move_between_levels(m, op, size, immediate, is_memory, seg, wide):
     """Far jumps, calls, returns and interrupts."""
     c = cpu(m)

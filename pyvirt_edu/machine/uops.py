@@ -148,13 +148,11 @@ N_INC, N_DEC, N_NOT, N_NEG = range(4)
     OP_POPF,
     OP_IN,
     OP_OUT,
-    OP_ESC,
-    OP_WAIT,
     OP_CLD,
     OP_STD,
     OP_LAHF,
     OP_SAHF,
-) = range(35)
+) = range(33)
 # assist_string
 (
     OP_MOVS,
@@ -190,6 +188,75 @@ N_INC, N_DEC, N_NOT, N_NEG = range(4)
     OP_SALC,
 ) = range(21)
 
+# assist_x87; instructions that pop, or take integers, share a number with those that do not
+(
+    OP_FADD,
+    OP_FMUL,
+    OP_FCOM,
+    OP_FSUB,
+    OP_FSUBR,
+    OP_FDIV,
+    OP_FDIVR,
+    OP_FUCOM,
+    OP_FCOMI,
+    OP_FUCOMI,
+    OP_FLD,
+    OP_FLD_CONSTANT,
+    OP_FST,
+    OP_FXCH,
+    OP_FCMOV,
+    OP_FCHS,
+    OP_FABS,
+    OP_FTST,
+    OP_FXAM,
+    OP_F2XM1,
+    OP_FYL2X,
+    OP_FPTAN,
+    OP_FPATAN,
+    OP_FXTRACT,
+    OP_FPREM1,
+    OP_FDECSTP,
+    OP_FINCSTP,
+    OP_FPREM,
+    OP_FYL2XP1,
+    OP_FSQRT,
+    OP_FSINCOS,
+    OP_FRNDINT,
+    OP_FSCALE,
+    OP_FSIN,
+    OP_FCOS,
+    OP_FFREE,
+    OP_FNOP,
+    # control instructions, which do not change the instruction and operand pointers
+    OP_FLDCW,
+    OP_FLDENV,
+    OP_FRSTOR,
+    OP_WAIT,
+    # those from here on do not wait for pending exceptions
+    OP_FNSTCW,
+    OP_FNSTSW,
+    OP_FNSTENV,
+    OP_FNSAVE,
+    OP_FNCLEX,
+    OP_FNINIT,
+    OP_FXSAVE,
+    OP_FXRSTOR,
+) = range(49)
+
+# What assist_x87 is told of its operand: a format, ...
+(
+    FORMAT_REGISTER,
+    FORMAT_SINGLE,
+    FORMAT_DOUBLE,
+    FORMAT_EXTENDED,
+    FORMAT_INT16,
+    FORMAT_INT32,
+    FORMAT_INT64,
+    FORMAT_BCD,
+) = range(8)
+POP_ONE = 0x10  # ... how often to pop, and whether the result goes to ST(i)
+TO_STI = 0x40
+
 # Classes of cost: indices into the COSTS array, priced by costs.CostModel
 (
     COST_SIMPLE,
@@ -220,9 +287,17 @@ N_INC, N_DEC, N_NOT, N_NEG = range(4)
     COST_BIT_SCAN,
     COST_BCD,
     COST_EXCEPTION,
-) = range(28)
+    COST_FLOAT_MOVE,
+    COST_FLOAT_ADD,
+    COST_FLOAT_MULTIPLY,
+    COST_FLOAT_DIVIDE,
+    COST_FLOAT_ROOT,
+    COST_FLOAT_SERIES,
+    COST_FLOAT_STATE,
+) = range(35)
 COST_CLASSES = """
 SIMPLE LOAD STORE BRANCH MULTIPLY DIVIDE STRING STRING_START SHIFT_DOUBLE CALL
 FAR SEGMENT GATE IRET TASK SYSTEM CONTROL FLUSH WALK TLB_MISS
-PORT CPUID MSR SYSENTER STACK_MANY BIT_SCAN BCD EXCEPTION
+PORT CPUID MSR SYSENTER STACK_MANY BIT_SCAN BCD EXCEPTION FLOAT_MOVE FLOAT_ADD FLOAT_MULTIPLY FLOAT_DIVIDE
+FLOAT_ROOT FLOAT_SERIES FLOAT_STATE
 """.split()

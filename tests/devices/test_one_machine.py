@@ -156,3 +156,190 @@ def test_python_uses_ports_as_software_does() -> None:
     m.on_port(0x300, lambda port, size: 7)
     with pytest.raises(MachineError, match="claimed in Python"):
         m.port_in(0x300)
+
+
+# --- all chips at once, and input in the middle -------------------------------------------------
+
+# Everything that interrupts is told on port E9h; what comes in on the serial line goes out again.
+BUSY = """
+    mov al, 0x11
+    out 0x20, al
+    out 0xa0, al
+    mov al, 0x08
+    out 0x21, al
+    mov al, 0x70
+    out 0xa1, al
+    mov al, 4
+    out 0x21, al
+    mov al, 2
+    out 0xa1, al
+    mov al, 1
+    out 0x21, al
+    out 0xa1, al
+    mov al, 0xe8            ; timer, keyboard, second chip, serial port
+    out 0x21, al
+    mov al, 0xfe            ; clock
+    out 0xa1, al
+    mov al, 0x36
+    out 0x43, al
+    mov al, 0x00
+    out 0x40, al
+    mov al, 0x08
+    out 0x40, al
+    mov al, 0x0a            ; the clock: 1024 a second, and once a second
+    out 0x70, al
+    mov al, 0x26
+    out 0x71, al
+    mov al, 0x0b
+    out 0x70, al
+    mov al, 0x52
+    out 0x71, al
+    mov al, 0x0c
+    out 0x70, al
+    in al, 0x71
+    mov dx, 0x3fb
+    mov al, 3
+    out dx, al
+    mov dx, 0x3fa
+    mov al, 0xc7            ; trigger at 14: most interrupts are timeouts
+    out dx, al
+    mov dx, 0x3f9
+    mov al, 3
+    out dx, al
+    sti
+rest:
+    hlt
+    mov cx, 200
+spin:
+    mov dx, 0x3da           ; the beam, the counter and the second, into a sum
+    in al, dx
+    add bl, al
+    in al, 0x40
+    add bl, al
+    in al, 0x61
+    add bl, al
+    loop spin
+    cmp bh, '!'
+    jne rest
+    mov al, bl
+    out 0xf4, al
+    hlt
+"""
+BUSY_HANDLERS = {
+    0x08: "push ax\nmov al, 't'\nout 0xe9, al",
+    0x09: "push ax\nin al, 0x60\nout 0xe9, al",
+    0x0C: """
+        push ax
+        push dx
+    more:
+        mov dx, 0x3fa
+        in al, dx
+        test al, 1
+        jnz done
+        mov dx, 0x3fd
+        in al, dx
+        test al, 1
+        jz more
+        mov dx, 0x3f8
+        in al, dx
+        mov bh, al
+        out dx, al
+        jmp more
+    done:
+        pop dx""",
+    0x70: """
+        push ax
+        mov al, 0x0c
+        out 0x70, al
+        in al, 0x71
+        out 0xe9, al
+        mov al, 0x20
+        out 0xa0, al""",
+}
+TYPED = {3000: "abc", 9000: "defghijklmnopqrstu", 20_000: "xyz", 40_000: "!"}  # by instruction count
+
+
+def busy_guest() -> Machine:
+    m = Machine(ram="1MiB")
+    m.load(assemble(BUSY, bits=16, origin=0x1000), at=0x1000)
+    for i, (vector, source) in enumerate(BUSY_HANDLERS.items()):
+        at = 0x2000 + 0x100 * i
+        m.load(assemble(source + "\nmov al, 0x20\nout 0x20, al\npop ax\niret", bits=16, origin=at), at=at)
+        m.write(vector * 4, at.to_bytes(4, "little"))
+    m.cpu.cs = m.cpu.ss = m.cpu.ds = 0
+    m.cpu.ip, m.cpu.sp = 0x1000, 0x8000
+    return m
+
+
+def to(m: Machine, count: int, part: Callable[[int], int], how: str = "run") -> None:
+    """Run to an instruction count, in parts of so many instructions."""
+    while m.instructions < count:
+        n = min(part(m.instructions), count - m.instructions)
+        if how == "trace":
+            out = m.trace(n).exit
+        elif how == "snapshot":
+            kept = m.snapshot()
+            m.run(max_instructions=n // 2)
+            m.restore(kept)
+            out = m.run(max_instructions=n)
+        elif how == "step":
+            out = m.step(1)
+        else:
+            out = m.run(max_instructions=n)
+        if out.reason != "limit":
+            return
+
+
+def type_in(m: Machine, count: int) -> None:
+    m.console.type(TYPED[count])
+    m.keyboard.type(TYPED[count][:2])  # on the keyboard as well
+
+
+END = 60_000
+
+
+@pytest.fixture(scope="module")
+def busy() -> Machine:
+    m = busy_guest()
+    for count in TYPED:
+        to(m, count, lambda now: END)
+        type_in(m, count)
+    assert m.run(max_instructions=END * 10).reason == "exit"
+    assert m.console.serial == "".join(TYPED.values())
+    debug = m.console.output
+    assert debug.count(b"t") > 10 and b"\xc0" in debug and b"\x1e" in debug  # timer, clock, keyboard
+    return m
+
+
+@pytest.mark.parametrize("how", ["run", "step", "trace", "snapshot"])
+def test_all_chips_however_it_is_run(how: str, busy: Machine) -> None:
+    m = busy_guest()
+    rng = random.Random(how)
+    for count in TYPED:
+        to(m, count, lambda now: rng.randrange(1, 2000), how)
+        type_in(m, count)
+    while m.instructions < busy.instructions:
+        to(m, busy.instructions, lambda now: rng.randrange(1, 5000), how)
+    assert same(m, busy)
+    assert m.console.output == busy.console.output
+
+
+def test_rewinding_past_what_was_typed(busy: Machine) -> None:
+    """A place gone back to is as it was, and with the same keys typed again so is the end."""
+    m = busy_guest()
+    places = {}
+    for count in TYPED:
+        to(m, count, lambda now: END)
+        places[count] = (m.cycles, m.digest(), m.console.output)
+        type_in(m, count)
+    m.run()
+    for first in reversed(TYPED):
+        m.back(m.instructions - first + 1)
+        m.step()
+        assert (m.cycles, m.digest(), m.console.output) == places[first]
+        for count in TYPED:
+            if count >= first:
+                to(m, count, lambda now: END)
+                type_in(m, count)
+        m.run()
+        assert same(m, busy)

@@ -11,7 +11,6 @@ import pytest
 
 from pyvirt_edu import Machine, assemble
 from pyvirt_edu.devices.layout import OP_SET_LINE
-
 from pyvirt_edu.devices.pic import IRR, SLAVE
 
 from .lab import BY_INSTRUCTIONS, Ports, Step, compare

@@ -43,13 +43,11 @@ MEMORY_16 = [
 
 def is_synonym(row: Row) -> bool:
     """Whether another row of the table has the same meaning and comes first (or is the documented one)."""
-    if row.operation == "ESC":
-        return True
     if row.operation == "NOP" and row.two_byte:
         return row is not max((r for r in ROWS if r.operation == "NOP"), key=lambda r: r.number)
     return any(
         other.mnemonic == row.mnemonic and other.operands == row.operands and other.number < row.number
-        and other.reg is not None and row.reg is not None
+        and other.reg is not None and row.reg is not None and other.rm == row.rm
         for other in ROWS
     )  # fmt: skip
 
@@ -64,7 +62,10 @@ def places(row: Row, place: str, size: int, bits: int, rng: random.Random) -> li
     width = {"b": 8, "w": 16, "d": 32}.get(wide, size)
     if place == "rAX":
         return [GENERAL[size][0]]
-    if place in ("AL", "CL", "DX", "1", "ES", "CS", "SS", "DS", "FS", "GS"):
+    if place == "STi":
+        # ST0 with itself has two encodings, and nothing says which to take
+        return ["st1", "st7", "st2" if len(row.operands) > 1 else "st0"]
+    if place in ("AL", "AX", "CL", "DX", "1", "ST0", "ES", "CS", "SS", "DS", "FS", "GS"):
         return [place.lower()]
     if where in "XY":
         return []
@@ -82,7 +83,8 @@ def places(row: Row, place: str, size: int, bits: int, rng: random.Random) -> li
     if where == "M":
         if row.operation in ("CALLF", "JMPF"):
             return [f"far {SIZE_WORD[size]} {text}" for text in memory]
-        return [("qword " if place == "Mq" else "") + text for text in memory]
+        word = {"Mw": "word ", "Md": "dword ", "Mq": "qword ", "Mt": "tword "}.get(place, "")
+        return [word + text for text in memory]
     if where == "O":
         return ["[0x12345678]", "[fs:0x1234]"] if bits == 32 else ["[0x1234]", "[dword 0x12345678]"]
     if where == "S":
@@ -221,7 +223,7 @@ def test_every_row_is_written() -> None:
     ]
     assert not missing, [str(row) for row in missing]
     synonyms = [str(row) for row in ROWS if is_synonym(row)]
-    assert len(synonyms) == 8 + 2 + 6 + 7 + 8, synonyms  # 82, F6/F7 1, shifts 6, 0F 18..1E, ESC
+    assert len(synonyms) == 8 + 2 + 6 + 7, synonyms  # 82, F6/F7 1, shifts 6, 0F 18..1E
 
 
 def test_agrees_with_nasm(tmp_path: Path) -> None:

@@ -61,6 +61,10 @@ def test_a_constant_changes_those_who_name_it(original: tuple[Path, dict[str, st
     units = set(original[1])
     assert changed_by(original, "layout.py", '("gpr", 16)', '("gpr", 17)') == units
     assert changed_by(original, "cpuid.py", "HIGHEST_LEAF = 2", "HIGHEST_LEAF = 1") == {"assist_system"}
+    table = "../devices/vga.py"
+    assert changed_by(
+        original, table, "MODE_3_SEQUENCER = np.array([0x03", "MODE_3_SEQUENCER = np.array([0x01"
+    ) == {"device_access"}
 
 
 def test_the_index_spares_the_search(original: tuple[Path, dict[str, str]]) -> None:

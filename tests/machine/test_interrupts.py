@@ -653,3 +653,20 @@ def test_iret_of_either_size_to_the_outer_ring(run, wide):
         )
     )
     assert faults(run(program)) == [0x8D5, DATA3, 0, (0x40, None)]
+
+
+def test_sti_does_not_hold_the_single_step_trap() -> None:
+    """STI holds off maskable interrupts only; MOV SS holds off debug exceptions too (3A, 6.8.3)."""
+    for code, trapped_after in ((b"\xfb\x90\xf4", 1), (b"\x8e\xd0\x90\xf4", 2)):
+        m = Machine(ram="1MiB", devices=())
+        m.load(code, at=0x1000)
+        m.write(4, (0x2000).to_bytes(4, "little"))
+        m.cpu.cs = m.cpu.ss = m.cpu.ds = 0
+        m.cpu.ip, m.cpu.sp, m.cpu.eax = 0x1000, 0x8000, 0
+        m.cpu.eflags |= 0x100
+        steps = 0
+        while m.cpu.ip < 0x2000:
+            m.step()
+            steps += 1
+        assert steps == trapped_after + 1  # the delivery is a step of its own
+        assert m.cpu.dr6 & 0x4000

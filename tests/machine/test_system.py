@@ -366,7 +366,7 @@ def test_lgdt_with_16_bit_operands(run):
 
 
 def test_cpuid_reports_what_is_there():
-    """2A, CPUID: vendor, and the features of this processor: no FPU, APIC, MMX or machine check."""
+    """2A, CPUID: vendor, and the features of this processor: no APIC, MMX or machine check."""
     program = Program(
         "mov eax, 0\ncpuid\ncall log\n"
         + log("ebx", "edx", "ecx")
@@ -377,8 +377,8 @@ def test_cpuid_reports_what_is_there():
     assert highest == 2
     assert b"".join(v.to_bytes(4, "little") for v in (b, d, c)) == b"GenuineIntel"
     assert signature >> 8 & 15 == 6
-    # DE PSE TSC MSR PAE CX8 SEP PGE CMOV
-    assert features == sum(1 << bit for bit in (2, 3, 4, 5, 6, 8, 11, 13, 15))
+    # FPU DE PSE TSC MSR PAE CX8 SEP PGE CMOV FXSR
+    assert features == sum(1 << bit for bit in (0, 2, 3, 4, 5, 6, 8, 11, 13, 15, 24))
     assert more == 0
 
 

@@ -15,7 +15,7 @@ from pyvirt_edu.machine import jit
 
 PACKAGE = Path(jit.__file__).parents[1]
 DECORATORS = {"core", "core_inlined", "unit"}
-#: Modules that may compute with floats: the x87's, once it is there.
+#: Modules that may compute with floats. Not even the x87's: its numbers are the same on every host.
 FLOATING: set[str] = set()
 
 

@@ -23,6 +23,8 @@ WINDOW         equ 0x400000             ; a page that is mapped here and there
 FRAME_A        equ 0x120000
 FRAME_B        equ 0x121000
 SECTOR         equ 0x122000
+MANY_FRAMES    equ 0x140000
+MANY           equ 128
 KERNEL_STACK   equ 0x130000
 USER_STACK     equ 0x132000
 
@@ -54,6 +56,7 @@ reload: mov ax, KERNEL_DATA
         call print
         call read_disk
         call change_mapping
+        call map_many
 
 ; --- ring 3 ---------------------------------------------------------------------------------
 
@@ -125,11 +128,11 @@ start_timer:
         out 0x21, al
         mov al, 0xff
         out 0xa1, al
-        mov al, 0x34                    ; 100 times a second
+        mov al, 0x34                    ; a thousand times a second
         out 0x43, al
-        mov al, 0x9c
+        mov al, 0xa9
         out 0x40, al
-        mov al, 0x2e
+        mov al, 0x04
         out 0x40, al
         ret
 
@@ -182,6 +185,20 @@ change_mapping:                         ; one linear page, two frames
 .bad:   mov esi, not_mapped
 .good:  jmp print
 
+map_many:                               ; new pages need no flush: nothing is cached of them
+        mov ebx, WINDOW + 0x1000
+        mov ecx, MANY_FRAMES + 7
+        mov edi, WINDOW_TABLE + 4
+.next:  mov [edi], ecx
+        inc dword [ebx]                 ; touch it
+        add ebx, 0x1000
+        add ecx, 0x1000
+        add edi, 4
+        cmp edi, WINDOW_TABLE + 4 + 4 * MANY
+        jne .next
+        mov esi, many
+        jmp print
+
 ; --- the disk: sector 0 by programmed I/O -----------------------------------------------------
 
 read_disk:
@@ -225,6 +242,7 @@ hello:      db "tiny2: up", 10, 0
 from_disk:  db "tiny2: the disk says ", 0
 newline:    db 10, 0
 mapped:     db "tiny2: one page, two frames", 10, 0
+many:       db "tiny2: 128 pages more", 10, 0
 not_mapped: db "tiny2: PAGING FAILED", 10, 0
 from_user:  db "program: hello from ring 3", 10, 0
 enough:     db "program: five ticks", 10, 0

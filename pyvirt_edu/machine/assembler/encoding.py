@@ -21,6 +21,7 @@ PREFIXES = {
     "es": 0x26, "cs": 0x2E, "ss": 0x36, "ds": 0x3E, "fs": 0x64, "gs": 0x65,
 }  # fmt: skip
 OPERAND_SIZE, ADDRESS_SIZE = 0x66, 0x67
+_WAIT = bytes(row.opcode for row in ROWS if row.mnemonic == "WAIT")
 #: Prefix words that ask for a size; the byte follows only if the mode's own size differs.
 SIZE_PREFIXES = {"o16": 16, "o32": 32, "a16": 16, "a32": 32}
 
@@ -35,6 +36,7 @@ class Meaning:
     address_size: int | None = None  #: as in JECXZ
     prefix: str = ""
     far: bool = False
+    waits: bool = False  #: WAIT goes before it, as in FSTSW
 
 
 #: The other names of the conditions.
@@ -54,6 +56,9 @@ retfw RETF 16 · retfd RETF 32 · callf CALLF far · jmpf JMPF far · lcall CALL
 pause NOP rep
 """
 
+#: Instructions of the x87 that wait for pending exceptions first: WAIT, then FNINIT and so on.
+_WAITING = "finit fclex fstcw fstsw fstenv fsave"
+
 _STRINGS = ("MOVS", "CMPS", "STOS", "LODS", "SCAS", "INS", "OUTS")
 
 #: Where memory without a stated width is as wide as the mode, as in ``push [eax]``.
@@ -63,8 +68,7 @@ _MODE_SIZED = frozenset("PUSH POP CALL JMP CALLF JMPF NOP".split())
 def _meanings() -> dict[str, Meaning]:
     by_name: dict[str, list[Row]] = {}
     for row in ROWS:
-        if row.mnemonic != "ESC":  # the coprocessor's instructions have names of their own
-            by_name.setdefault(row.mnemonic, []).append(row)
+        by_name.setdefault(row.mnemonic, []).append(row)
     rows = {name: tuple(found) for name, found in by_name.items()}
     meanings = {name.lower(): Meaning(name.lower(), found) for name, found in rows.items()}
     for name, far in (("CALL", "CALLF"), ("JMP", "JMPF")):
@@ -79,6 +83,8 @@ def _meanings() -> dict[str, Meaning]:
             wide = tuple(row for row in rows[operation] if _is_byte_row(row) == (size == 8))
             name = operation.lower() + letter
             meanings[name] = Meaning(name, wide, size if size != 8 else None)
+    for name in _WAITING.split():
+        meanings[name] = Meaning(name, rows[f"FN{name[1:].upper()}"], waits=True)
     for entry in " · ".join(_ALIASES.strip().splitlines()).split(" · "):
         name, target, *extra = entry.split()
         settled = extra[0] if extra else ""
@@ -128,6 +134,7 @@ def encode(
     if not operands and meaning.name in ("aam", "aad"):
         operands = [Immediate(Value(10), 1)]
     operands = _three_operand_imul(meaning, operands)
+    operands = _implied_x87_registers(meaning, operands)
     if _is_exchange_with_itself(meaning, operands):
         meaning, operands = replace(MEANINGS["nop"], size=operands[0].register.size), []  # type: ignore[union-attr]
     matches = _matches(meaning, prefixes, operands, bits)
@@ -158,6 +165,22 @@ def _three_operand_imul(meaning: Meaning, operands: list[Operand]) -> list[Opera
     if meaning.name == "imul" and len(operands) == 2 and isinstance(operands[1], Immediate):
         return [operands[0], *operands]
     return operands
+
+
+def _implied_x87_registers(meaning: Meaning, operands: list[Operand]) -> list[Operand]:
+    """``faddp`` for ``faddp st1, st0``, ``fadd st1`` for ``fadd st0, st1``, ``fxch`` for ``fxch st1``."""
+    if not all(isinstance(o, RegisterOperand) for o in operands):
+        return operands
+    forms = [row.operands for row in meaning.rows if "STi" in row.operands]
+    if not forms or len(operands) in map(len, forms):
+        return operands
+    top, next_one = (RegisterOperand(REGISTERS[name], 1) for name in ("st0", "st1"))
+    if forms == [("STi", "ST0")]:
+        return [*(operands or [next_one]), top]
+    if len(operands) == 2 and forms == [("STi",)] and operands[0] == replace(top, column=operands[0].column):
+        return operands[1:]
+    first: list[Operand] = [top] if ("ST0", "STi") in forms else []
+    return [*first, *(operands or [next_one])]
 
 
 def _is_exchange_with_itself(meaning: Meaning, operands: list[Operand]) -> bool:
@@ -205,7 +228,7 @@ def _match(
         width = None
         for place, fit in zip(row.operands, fits):
             if fit == _GUESS and not _settled_by_register(place, row, operands):
-                width = {"b": 8, "w": 16}.get(place[-1], size)
+                width = _memory_width(row, place) or {"b": 8, "w": 16}.get(place[-1], size)
         return _Match(row, operands, size, width)
     return None
 
@@ -223,6 +246,13 @@ def _settled_by_register(place: str, row: Row, operands: tuple[Operand, ...]) ->
 def _takes_word(row: Row, place: str) -> bool:
     """Whether the memory form of a register-sized operand is always a word (MOV Ev,Sw; SLDT)."""
     return place == "Ev" and ("Sw" in row.operands or row.operation in ("SLDT", "STR", "SMSW"))
+
+
+def _memory_width(row: Row, place: str) -> int | None:
+    """Bits of a memory operand of the x87, None for the areas it saves and restores."""
+    if not row.is_x87 or place[0] != "M":
+        return None
+    return {"Mw": 16, "Md": 32, "Mq": 64, "Mt": 80}.get(place)
 
 
 def _fit(meaning: Meaning, row: Row, place: str, operand: Operand, size: int) -> int:
@@ -248,7 +278,9 @@ def _fit(meaning: Meaning, row: Row, place: str, operand: Operand, size: int) ->
 
 def _fit_register(row: Row, place: str, register: Register, size: int) -> int:
     name, kind, width = register.name, register.kind, register.size
-    if place in ("AL", "CL", "DX", "ES", "CS", "SS", "DS", "FS", "GS"):
+    if place in ("ST0", "STi"):
+        return _FITS if kind == "x87" and (place == "STi" or register.number == 0) else _NO
+    if place in ("AL", "AX", "CL", "DX", "ES", "CS", "SS", "DS", "FS", "GS"):
         return _FITS if name.upper() == place else _NO
     if place == "rAX":
         return _SETTLES if kind == "general" and register.number == 0 and width == size else _NO
@@ -277,6 +309,8 @@ def _fit_memory(meaning: Meaning, row: Row, place: str, memory: Memory, size: in
                 return _NO
             asked = {48: 32}.get(memory.size or 0, memory.size)
             return _FITS if asked is None else _SETTLES if asked == size else _NO
+        if exact := _memory_width(row, place):
+            return _GUESS if memory.size is None else _FITS if memory.size == exact else _NO
         return _NO if memory.far else _FITS
     if memory.far or (where == "O" and not memory.absolute):
         return _NO
@@ -380,7 +414,8 @@ def _encode_match(meaning: Meaning, match: _Match, prefixes: Sequence[str], bits
             sized = False
     if any(p in ("o16", "o32") for p in prefixes):
         sized = True
-    out = bytearray(PREFIXES[prefix] for prefix in prefixes if prefix in PREFIXES)
+    out = bytearray(_WAIT if meaning.waits else b"")
+    out += bytes(PREFIXES[prefix] for prefix in prefixes if prefix in PREFIXES)
     if "lock" in prefixes and not (row.lockable and isinstance(operands[0], Memory)):
         raise AssemblyError(
             f"lock cannot go with this form of {meaning.name}",
@@ -400,7 +435,7 @@ def _encode_match(meaning: Meaning, match: _Match, prefixes: Sequence[str], bits
     if address_size != bits:
         out.append(ADDRESS_SIZE)
     out += bytes([0x0F, row.opcode] if row.two_byte else [row.opcode])
-    if row.has_modrm and operands:
+    if row.has_modrm:
         out += _modrm(row, operands, memory)
     for place, operand in zip(row.operands, operands):
         out += _trailing(meaning, place, operand, memory, size, here + len(out))
@@ -408,10 +443,12 @@ def _encode_match(meaning: Meaning, match: _Match, prefixes: Sequence[str], bits
 
 
 def _modrm(row: Row, operands: Sequence[Operand], memory: Memory | None) -> bytes:
-    reg, rm = row.reg or 0, 0
+    reg, rm = row.reg or 0, row.rm or 0
     for place, operand in zip(row.operands, operands):
         if isinstance(operand, RegisterOperand):
-            if place[0] in "GSCD" and place not in ("CL", "DX", "SS", "CS", "DS", "GS"):
+            if place == "STi":
+                rm = operand.register.number
+            elif place[0] in "GSCD" and place not in ("CL", "DX", "SS", "CS", "DS", "GS", "ST0"):
                 reg = operand.register.number
             elif place[0] in "ER" and place != "ES":
                 rm = operand.register.number
@@ -470,15 +507,15 @@ _PLACES = {
 
 def describe_place(place: str) -> str:
     """An operand place in words: ``Ev`` is ``reg/mem 16 or 32``."""
-    if place in ("AL", "CL", "DX", "ES", "CS", "SS", "DS", "FS", "GS", "1"):
+    if place in ("AL", "AX", "CL", "DX", "ES", "CS", "SS", "DS", "FS", "GS", "1", "ST0", "STi"):
         return place.lower()
     if place == "rAX":
         return "ax/eax"
-    width = {"b": "8", "w": "16", "d": "32", "q": "64", "v": "16|32", "z": "16|32", "s": "8"}.get(
+    width = {"b": "8", "w": "16", "d": "32", "q": "64", "t": "80", "v": "16|32", "z": "16|32", "s": "8"}.get(
         place[1:], ""
     )
     kind = "/".join(_PLACES[place[0]])
-    return kind + (width if place[0] in "EGRZI" else "")
+    return kind + (width if place[0] in "EGRZIM" else "")
 
 
 def describe_forms(meaning: Meaning, limit: int = 8) -> str:

@@ -14,6 +14,7 @@ from .registers import REGISTERS, SEGMENTS, Register
 
 #: Words that give an operand's width.
 SIZES = {"byte": 8, "word": 16, "dword": 32, "fword": 48, "pword": 48, "qword": 64, "tword": 80, "tbyte": 80}
+SIZES["xword"] = 80  # as disassemblers have it
 
 #: ModRM.rm of each 16-bit base and index (table 2-1).
 _FORMS_16 = {
@@ -144,6 +145,8 @@ def _parse_operand(parser: Parser, bits: int) -> Operand:
         segment = _segment(parser)
     if parser.take("["):
         return _parse_memory(parser, bits, column, size, segment, "far" in words)
+    if parser.sees("st") and _is(parser, 1, "("):
+        return _parse_x87_register(parser, column)
     value = parser.expression()
     if parser.take(":"):
         offset = parser.number("an offset")
@@ -157,6 +160,18 @@ def _parse_operand(parser: Parser, bits: int) -> Operand:
         return RegisterOperand(register, column, size)
     distance = "short" if "short" in words else "near" if "near" in words else ""
     return Immediate(value, column, size, "strict" in words, distance)
+
+
+def _parse_x87_register(parser: Parser, column: int) -> RegisterOperand:
+    """``st(1)``; ``st1`` is a name like any other."""
+    parser.expect("st")
+    parser.expect("(")
+    number = parser.number("the register's number")
+    parser.expect(")")
+    register = REGISTERS.get(f"st{number.number}")
+    if register is None:
+        raise AssemblyError(f"there is no st({number.number})", column, "st(0) to st(7) are the x87's")
+    return RegisterOperand(register, column)
 
 
 def _is(parser: Parser, ahead: int, text: str) -> bool:

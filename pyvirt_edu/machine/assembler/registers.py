@@ -10,7 +10,7 @@ class Register:
     """A register: its kind, the number that encodes it and its width in bits."""
 
     name: str
-    kind: str  #: "general", "segment", "control" or "debug"
+    kind: str  #: "general", "segment", "control", "debug" or "x87"
     number: int
     size: int
 
@@ -23,12 +23,14 @@ def _registers() -> dict[str, Register]:
         ("segment", 16, "es cs ss ds fs gs".split()),
         ("control", 32, [f"cr{i}" for i in range(8)]),
         ("debug", 32, [f"dr{i}" for i in range(8)]),
+        ("x87", 80, [f"st{i}" for i in range(8)]),
     )
-    return {
+    found = {
         name: Register(name, kind, number, size)
         for kind, size, names in groups
         for number, name in enumerate(names)
     }
+    return found | {"st": found["st0"]}
 
 
 REGISTERS = _registers()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +15,6 @@ from . import world as w
 from .cases import Case
 
 IMAGE = np.frombuffer(w.IMAGE, np.uint8)
-WIDE_IMAGE = IMAGE.view(np.uint64)
 
 #: The words of the processor's row that a program can see, EFLAGS apart.
 VISIBLE: dict[int, str] = dict(enumerate("EAX ECX EDX EBX ESP EBP ESI EDI".split()))
@@ -33,7 +31,10 @@ VISIBLE |= {at.IDTR_BASE: "IDTR base", at.IDTR_LIMIT: "IDTR limit"}
 VISIBLE |= {at.CR0: "CR0", at.CR2: "CR2", at.CR3: "CR3", at.CR4: "CR4"}
 VISIBLE |= {at.DR + i: f"DR{i}" for i in (0, 1, 2, 3, 6, 7)}
 VISIBLE |= {at.SYSENTER_CS: "SYSENTER_CS", at.SYSENTER_ESP: "SYSENTER_ESP", at.SYSENTER_EIP: "SYSENTER_EIP"}
-PLACES = np.array(list(VISIBLE), np.intp)
+_x87 = (at.CPU_DTYPE.fields or {})["x87"]
+VISIBLE |= {int(_x87[1]) // 8 + i: f"x87 word {i}" for i in range(_x87[0].shape[0])}
+PLACES, NAMES = np.array(list(VISIBLE), np.intp), list(VISIBLE.values())
+POSITION = {place: i for i, place in enumerate(VISIBLE)}
 WORD32 = 0xFFFF_FFFF
 
 
@@ -126,12 +127,13 @@ class Bench:
         wrong = compare_exit(exit, expected, case)
         if expected.cr2 and c[at.CR2] not in expected.cr2:
             wrong.append(f"CR2 {c[at.CR2]:#x}, not {expected.cr2}")
-        words = dict(zip(VISIBLE, before.tolist()))
-        words |= expected.words
-        after = m._row[PLACES].tolist()
-        for (place, value), now in zip(words.items(), after):
-            if now != value and place not in expected.free and not (place == at.CR2 and expected.cr2):
-                wrong.append(f"{VISIBLE[place]} {now:#x}, not {value:#x}")
+        after = m._row[PLACES]
+        for place, value in expected.words.items():
+            before[POSITION[place]] = value
+        for place in expected.free | ({at.CR2} if expected.cr2 else set()):
+            before[POSITION[place]] = after[POSITION[place]]
+        for i in np.flatnonzero(before != after).tolist():
+            wrong.append(f"{NAMES[i]} {after[i]:#x}, not {before[i]:#x}")
         flags = eflags if expected.eflags is None else expected.eflags
         if (m.cpu.eflags ^ flags) & ~expected.undefined:
             wrong.append(f"EFLAGS {m.cpu.eflags:#x}, not {flags:#x}")
@@ -160,7 +162,3 @@ def compare_exit(exit: Exit, expected: Expected, case: Case) -> list[str]:
     if case.form.mode is not w.REAL and (exit.error_code or 0) != expected.error:
         wrong.append(f"error code {exit.error_code}, not {expected.error:#x}")
     return wrong
-
-
-def lines(problems: Iterable[tuple[Case, list[str]]]) -> list[str]:
-    return [f"{case}: " + ", ".join(texts) for case, texts in problems]

@@ -29,6 +29,7 @@ class Case:
     linear: int = w.OPERAND  #: and of the memory operand
     reg: int = EDX  #: ModRM.reg, where the opcode does not use it
     rm: int = EBX
+    by_ebp: bool = False  #: the memory operand is [EBP + 0], which is in SS
     other_address: bool = False  #: the other address size, by prefix
     immediate: bytes = b""
     memory: list[tuple[int, bytes]] = field(default_factory=list)
@@ -64,6 +65,8 @@ class Case:
             if self.place == "register":
                 rm = getattr(row, "rm", None)
                 out += bytes([0xC0 | reg << 3 | (self.rm if rm is None else rm)])
+            elif self.by_ebp:
+                out += bytes([0x40 | reg << 3 | (6 if bits == 16 else 5), 0])
             elif bits == 16:
                 out += bytes([0x06 | reg << 3]) + struct.pack("<H", self.offset(w.DS, self.linear))
             else:
@@ -141,14 +144,14 @@ def code_selector(form: Form) -> int:
     return form.mode.selectors[w.CS]
 
 
-def loadable(form: Form, segment: int) -> int:
+def loadable(form: Form, segment: int, rng: random.Random) -> int:
     """A selector that can be loaded into a segment register, and is another than before."""
     mode = form.mode
     if not mode.protected:
         return w.OTHER_BASE >> 4
     if segment == w.SS and mode.cpl == 0:
-        return w.OTHER_SS
-    return w.OTHER | mode.cpl
+        return rng.choice((w.OTHER_SS, w.FRESH_SS))
+    return rng.choice((w.OTHER, w.FRESH)) | mode.cpl
 
 
 def condition_flags(code: int, holds: bool) -> int:
@@ -278,7 +281,7 @@ def _pop(case: Case, rng: random.Random) -> None:
     if segment is None:
         case.put(w.STACK, rng.randrange(1 << 32))
     else:
-        case.put(w.STACK, loadable(case.form, segment))
+        case.put(w.STACK, loadable(case.form, segment, rng))
 
 
 @prepares("LEAVE")
@@ -289,12 +292,12 @@ def _leave(case: Case, rng: random.Random) -> None:
 
 @prepares("ENTER")
 def _enter(case: Case, rng: random.Random) -> None:
-    case.immediate = b"\x10\0\0"
+    case.immediate = bytes([0x10, 0, rng.randrange(4)])
 
 
 @prepares("LDS LES LSS LFS LGS")
 def _load_pointer(case: Case, rng: random.Random) -> None:
-    selector = loadable(case.form, LOADS_POINTER[case.form.operation])
+    selector = loadable(case.form, LOADS_POINTER[case.form.operation], rng)
     case.set_operand(rng.randbytes(case.form.width) + selector.to_bytes(2, "little"))
 
 
@@ -305,12 +308,22 @@ def _move(case: Case, rng: random.Random) -> None:
         choices = (w.ES, w.SS, w.DS, w.FS, w.GS) + ((w.CS,) if operands[1] == "Sw" else ())
         case.reg = rng.choice(choices)
         if operands[0] == "Sw":
-            case.set_operand(loadable(case.form, case.reg).to_bytes(2, "little"))
+            case.set_operand(loadable(case.form, case.reg, rng).to_bytes(2, "little"))
 
 
 @prepares("MOVC")
 def _move_control(case: Case, rng: random.Random) -> None:
-    case.reg = 2 if case.form.row.operands[0] == "Cd" else rng.choice((0, 2, 3, 4))
+    case.reg = rng.choice((0, 2, 3, 4))
+    if case.form.row.operands[0] == "Cd":
+        status = 0x10 | int(case.form.mode.pages) | rng.choice((0, 2, 4, 8, 0x20, 0x1_0000))
+        address = rng.randrange(1 << 32)
+        values = {
+            0: status,
+            2: address,
+            3: w.DIRECTORY | rng.choice((0, 8, 16)),
+            4: rng.choice((0, 4, 8, 128)),
+        }
+        case.set_register(case.rm, values[case.reg])
 
 
 @prepares("MOVD")

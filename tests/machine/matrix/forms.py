@@ -50,7 +50,6 @@ ONLY_READ = frozenset(
     "CMP TEST PUSH CALL JMP CALLF JMPF MUL IMUL DIV IDIV BT LLDT LTR VERR VERW LMSW LGDT LIDT".split()
 )
 NO_ACCESS = frozenset("NOP LEA INVLPG UD0 UD1 ESC".split())
-
 PUSHES = {"PUSH": 1, "PUSHA": 8, "PUSHF": 1, "CALL": 1, "CALLF": 2, "ENTER": 1}
 POPS = {"POP": 1, "POPA": 8, "POPF": 1, "RET": 1, "RETF": 2, "IRET": 3, "LEAVE": 1}
 
@@ -65,6 +64,11 @@ class Access:
     total: int
     reads: bool
     writes: bool
+
+    @property
+    def last(self) -> int:
+        """Offset of the piece that is touched last, 0 if the access is of one piece."""
+        return self.total - self.size
 
     @property
     def overridable(self) -> bool:
@@ -84,8 +88,6 @@ def sizes(row: Row) -> tuple[int, ...]:
     widths = {o[1:] for o in row.operands if o not in IMPLIED or o == "rAX"}
     if row.operation in AREAS and not row.operation.startswith("FX"):
         return (16, 32)
-    if row.operands == ("Zv",) and row.operation == "BSWAP":
-        return (32,)  # 16 bits are undefined
     if widths & {"v", "z", "s", "p", "a", "AX"} or row.operation in SIZED or row.operation == "LEA":
         return (16, 32)
     if "AL" in row.operands or any(o[1:] == "b" and o[0] != "I" for o in row.operands):
@@ -130,7 +132,7 @@ class Form:
     @property
     def sizable(self) -> bool:
         """An operand-size prefix chooses the size."""
-        return sizes(self.row) == (16, 32) or self.operation == "BSWAP"
+        return sizes(self.row) == (16, 32)
 
     @property
     def x87(self) -> bool:
@@ -250,6 +252,12 @@ class Form:
             return 2 * self.width if width == "a" else self.width + 2
         return MEMORY_WIDTHS.get(width, self.width)
 
+    def first_piece(self, total: int) -> int:
+        """Bytes of the first part of an operand that is loaded or stored in parts."""
+        assert self.memory_operand is not None
+        kind = self.row.operands[self.memory_operand][1:]
+        return {"a": self.width, "p": self.width, "s": 2}.get(kind, total)
+
     @cached_property
     def accesses(self) -> tuple[Access, ...]:
         """Data accesses, memory operand included, in no particular order."""
@@ -259,8 +267,8 @@ class Form:
             first = self.memory_operand == 0
             writes = name in WRITTEN if self.x87 else first and name not in ONLY_READ
             reads = not writes or name not in WRITTEN
-            size = self.operand_bytes()
-            found.append(Access("operand", DS, size, size, reads, writes))
+            total = self.operand_bytes()
+            found.append(Access("operand", DS, self.first_piece(total), total, reads, writes))
         size = 1 if self.size == 8 else self.width
         if name in STRINGS:
             if name in ("MOVS", "CMPS", "LODS", "OUTS"):

@@ -48,7 +48,7 @@ def next_eip(case: Case) -> int:
     return case.offset(w.CS, case.where) + len(case.code())
 
 
-def done(case: Case, **changes: int) -> Expected:
+def done(case: Case) -> Expected:
     """Completed, EIP at the next instruction."""
     return Expected({at.RIP: next_eip(case)})
 
@@ -107,11 +107,15 @@ def segment(case: Case, expected: Expected, number: int, selector: int) -> None:
     expected.words[at.SELECTOR + number] = selector
     if not case.form.mode.protected:
         expected.words[at.BASE + number] = selector << 4
+        if case.form.mode.v86:  # in real mode the limit stays what it was
+            expected.words[at.LIMIT + number] = 0xFFFF
         return
     descriptor = w.NAMES[selector & ~7]
     expected.words[at.BASE + number] = descriptor.base
     expected.words[at.LIMIT + number] = descriptor.limit
-    expected.words[at.ATTRIBUTES + number] = descriptor.attributes
+    expected.words[at.ATTRIBUTES + number] = descriptor.attributes | 1
+    if not descriptor.kind & 1:  # a first use is noted in the table
+        expected.memory.append((w.GDT + (selector & ~7) + 5, bytes([descriptor.kind | 1])))
 
 
 def whole_flags(case: Case) -> int:
@@ -190,7 +194,20 @@ def far_return(case: Case) -> Expected:
     go_far(case, expected, contents(case, w.STACK + width, 2), contents(case, w.STACK, width))
     released = 8 if case.form.row.operands else 0
     move_stack(case, expected, 2 * width + released)
+    change_stack(case, expected, w.STACK + 2 * width + released, released)
     return expected
+
+
+def change_stack(case: Case, expected: Expected, place: int, released: int = 0) -> None:
+    """A return to an outer ring: SS:ESP from the stack; what DPL forbids becomes null."""
+    if expected.words[at.SELECTOR + w.CS] & 3 == case.form.mode.cpl or not case.form.mode.protected:
+        return
+    expected.words[at.CPL] = 3
+    expected.words[ESP] = contents(case, place, 4) + released
+    segment(case, expected, w.SS, contents(case, place + 4, 2))
+    for number in (w.ES, w.DS, w.FS, w.GS):
+        for field in (at.SELECTOR, at.BASE, at.LIMIT, at.ATTRIBUTES):
+            expected.words[field + number] = 0
 
 
 @model("IRET")
@@ -199,6 +216,7 @@ def interrupt_return(case: Case) -> Expected:
     expected, width = Expected(), case.form.width
     go_far(case, expected, contents(case, w.STACK + width, 2), contents(case, w.STACK, width))
     move_stack(case, expected, 3 * width)
+    change_stack(case, expected, w.STACK + 3 * width)
     expected.eflags = popped_flags(case, contents(case, w.STACK + 2 * width, width))
     if width == 4:  # RF comes from the image, too: it is clear there
         expected.eflags &= ~at.RF
@@ -251,7 +269,7 @@ def software_interrupt(case: Case) -> Expected:
     segment(case_in_ring_0(case), expected, w.CS, w.CODE32)
     expected.words[at.RIP] = w.HANDLER
     size = 4 * len(words)
-    expected.words[ESP] = (top if mode.cpl == 3 else case.registers[ESP] + 0) - size
+    expected.words[ESP] = (top if mode.cpl == 3 else case.registers[ESP]) - size
     expected.memory.append((top - size, struct.pack(f"<{len(words)}I", *words)))
     return expected
 
@@ -324,13 +342,16 @@ def set_al_on_carry(case: Case) -> Expected:
 
 @model("ENTER")
 def enter(case: Case) -> Expected:
-    """2A, ENTER, level 0."""
-    expected = done(case)
-    push(case, expected, case.registers[EBP])
-    frame = expected.words[ESP]
+    """2A, ENTER: the frame pointers of the levels above are copied, then the new one is pushed."""
+    expected, width = done(case), case.form.width
+    level = case.immediate[2] & 31
+    frame = case.registers[ESP] - width
+    display = w.STACK + 0x40  # where EBP leads in every case
+    copied = [contents(case, display - width * i, width) for i in range(1, level)]
+    push(case, expected, case.registers[EBP], *copied, *([frame] if level else []))
     expected.words[EBP] = part(case.registers[EBP], frame, case.form.width)
     room = int.from_bytes(case.immediate[:2], "little")
-    expected.words[ESP] = part(frame, frame - room, stack_size(case))
+    expected.words[ESP] = part(frame, expected.words[ESP] - room, stack_size(case))
     return expected
 
 

@@ -1,0 +1,92 @@
+"""`pyvirt run` and `pyvirt guests`, as processes with their input, output and exit status."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pyvirt_edu import assemble
+
+
+def pyvirt(*arguments: str, typed: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "pyvirt_edu.cli", *arguments]
+    return subprocess.run(command, input=typed, capture_output=True, timeout=300)
+
+
+def flat(folder: Path, source: str) -> str:
+    path = folder / "guest.bin"
+    path.write_bytes(assemble(source, bits=32, origin=0x10000))
+    return str(path)
+
+
+ECHO = """
+    mov dx, 0x3fd
+.wait:  in al, dx
+    test al, 1              ; a character has come
+    je .wait
+    mov dx, 0x3f8
+    in al, dx
+    cmp al, 'q'
+    je .end
+    inc eax
+    out dx, al
+    mov dx, 0x3fd
+    jmp .wait
+.end:   mov al, 21
+    out 0xf4, al
+    hlt
+"""
+
+
+def test_serial_and_exit_status(tmp_path: Path) -> None:
+    done = pyvirt("run", flat(tmp_path, ECHO), "--format", "flat", typed=b"HALq")
+    assert done.stdout == b"IBM"
+    assert done.returncode == 21 << 1 | 1
+
+
+def test_json(tmp_path: Path) -> None:
+    source = "mov al, '!'\n mov dx, 0x3f8\n out dx, al\n cli\n hlt"
+    done = pyvirt("run", flat(tmp_path, source), "--format", "flat", "--json")
+    report = json.loads(done.stdout)
+    assert (report["reason"], report["status"], report["console"]) == ("halt", 0, "!")
+    assert (report["format"], report["instructions"]) == ("flat", 5)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "source, arguments, status",
+    [
+        ("jmp $", ["--max-instructions", "1000"], 3),
+        ("ud2", [], 4),  # no IDT: a triple fault
+    ],
+)
+def test_other_ends(tmp_path: Path, source: str, arguments: list[str], status: int) -> None:
+    done = pyvirt("run", flat(tmp_path, source), "--format", "flat", *arguments)
+    assert done.returncode == status
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["nothing.bin"], b"cannot read the image nothing.bin"),
+        (["README.md"], b"in no known format"),
+        (["README.md", "--memory", "lots"], b"is not a size"),
+        (["README.md", "--on", "hvm"], b"part IV"),
+        (["README.md", "--cpus", "2"], b"cpus=2"),
+    ],
+)
+def test_what_cannot_be_run(arguments: list[str], said: bytes) -> None:
+    done = pyvirt("run", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_guests(tmp_path: Path) -> None:
+    done = pyvirt("guests", "--write", str(tmp_path))
+    assert b"tiny2" in done.stdout
+    assert (tmp_path / "tiny2.bin").stat().st_size > 500
