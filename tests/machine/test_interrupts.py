@@ -606,7 +606,6 @@ def test_random_tables_end_somewhere(seed):
 # --- interrupts in the middle of an instruction, and INT1 ---------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="RF is not set in the frame of an interrupt between iterations")
 def test_interrupt_between_iterations_has_rf():
     """3B 17.3.1.1: the frame of an interrupt after an iteration but the last has RF, so that a
     breakpoint on the instruction does not strike twice; of one between instructions, not."""
