@@ -271,6 +271,20 @@ def test_alignment_check():
     assert faults(run_here(program)) == [(0x40, None), (0x40, None), (17, 0)]
 
 
+def test_alignment_is_checked_where_aligned_accesses_went_before():
+    """3A 6.15, interrupt 17: every access is checked, however often its page was used."""
+    program = Program(
+        "mov eax, cr0\nor eax, 0x40000\nmov cr0, eax\n"
+        + ring3(
+            f"mov ax, {DATA3}\nmov ds, ax\nmov ecx, 3\nagain: mov eax, [0x8000]\nmov [0x8004], eax\n"
+            "loop again\nculprit: mov eax, [0x8001]",
+            flags=0x40002,
+        )
+    )
+    (fault,) = run_here(program)
+    assert (fault.vector, fault.error, fault.eip) == (17, 0, program["culprit"])
+
+
 # --- virtual-8086 mode ------------------------------------------------------------------------
 
 
@@ -401,6 +415,17 @@ def test_page_fault_while_the_frame_is_pushed(run):
     assert (fault.vector, fault.error, fault.eip, fault.cr2) == (PF, 2, program["culprit"], STACK1 - 4)
 
 
+def test_page_fault_in_the_order_of_the_pushes():
+    """3A 6.12.1: SS, ESP, EFLAGS, CS, EIP are pushed in this order; the first absent page is in CR2."""
+    program = Program(
+        PAGING + set_page(0x4000, 0) + set_page(0x3000, 0) + ring3("int 0x50"),
+        gates={0x50: (CODE1 | 1, "common", 0xEE)},
+        main={"esp1": 0x4008},
+    )
+    (fault,) = run_here(program)
+    assert (fault.vector, fault.error, fault.cr2) == (PF, 2, 0x4004)
+
+
 def test_contributory_fault_then_page_fault(run):
     """3A table 6-5: #GP, then #PF for its gate: the #PF is handled in its turn."""
     table = 0x30F90  # vector 13 is the last in this page, vector 14 the first in the next
@@ -525,6 +550,18 @@ def test_interrupt_wakes_the_halted_processor():
     assert entries(m.read(LOG, LOG_BYTES)) == [program["place"]]
 
 
+def test_an_interrupt_ends_the_halt_even_if_it_cannot_be_delivered():
+    """3A 6.7 and 2A, HLT: the NMI resumes execution; its absent gate is a fault of the running program."""
+    program = Program("mov dword [resume], finish\nhlt\nplace: nop", gates={2: (CODE, "common", 0x0E)})
+    m = new_machine(program)
+    assert m.run(max_instructions=10_000).reason == "halt"
+    assert m.cpu.halted
+    m.break_on(NP)
+    m.inject_nmi()
+    stop = m.run(max_instructions=10)
+    assert (stop.reason, stop.vector, m.cpu.halted) == ("exception", NP, False)
+
+
 def test_undeliverable_external_interrupt_has_ext():
     """3A 6.13: EXT is set, for the program did nothing."""
     program, m = interruptible("sti\nnop\nnop")
@@ -564,6 +601,57 @@ def test_random_tables_end_somewhere(seed):
         assert m.instructions <= 20_000
         m.reset()
         assert m.cpu.eip == 0xFFF0
+
+
+# --- interrupts in the middle of an instruction, and INT1 ---------------------------------------
+
+
+def test_interrupt_between_iterations_has_rf():
+    """3B 17.3.1.1: the frame of an interrupt after an iteration but the last has RF, so that a
+    breakpoint on the instruction does not strike twice; of one between instructions, not."""
+    program, m = interruptible(
+        "mov ecx, 4\nmov edi, 0xA000\ncld\nsti\nnop\nplace: rep stosb\nbehind: nop\ncli"
+    )
+    while m.cpu.eip != program["place"]:
+        m.step()
+    m.step()
+    assert (m.cpu.eip, m.cpu.ecx) == (program["place"], 3)
+    m.inject(0x50)
+    m.step()
+    assert m.cpu.eip == program["handler"]
+    eip, _, flags = (int.from_bytes(m.read(m.cpu.esp + 4 * i, 4), "little") for i in range(3))
+    assert (eip, flags & 0x10000) == (program["place"], 0x10000)
+    while m.cpu.eip != program["behind"]:
+        m.step()
+    assert m.cpu.ecx == 0
+    m.inject(0x50)
+    m.step()
+    eip, _, flags = (int.from_bytes(m.read(m.cpu.esp + 4 * i, 4), "little") for i in range(3))
+    assert (eip, flags & 0x10000) == (program["behind"], 0)
+
+
+def test_int1():
+    """2A, INT n (F1): #DB as a trap; unlike INT3, the DPL of the gate is not asked. (#UD in QEMU.)"""
+    program = Program(expect("db 0xF1\nplace: nop") + ring3("db 0xF1"))
+    log = run_here(program)
+    assert faults(log) == [(1, None), (1, None)]
+    assert log[0].eip == program["place"]
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_iret_of_either_size_to_the_outer_ring(run, wide):
+    """2A, IRET: the operand size gives the width of all five words; SP alone is replaced by a narrow one."""
+    push, iret = ("push dword", "iretd") if wide else ("push word", "iretw")
+    trampoline = 0x600  # EIP has 16 bits after the narrow one
+    program = Program(
+        f"mov byte [{trampoline}], 0xE9\nmov dword [{trampoline + 1}], user - {trampoline + 5}\n"
+        + expect(
+            f"{push} {DATA3}\n{push} {STACK3}\n{push} 0x08D7\n{push} {CODE3}\n{push} {trampoline}\n{iret}\n"
+            "user: pushfd\npop eax\nand eax, 0xCD5\ncall log\nmov eax, ss\ncall log\n"
+            f"mov eax, {STACK3}\nsub eax, esp\ncall log\nint 0x40"
+        )
+    )
+    assert faults(run(program)) == [0x8D5, DATA3, 0, (0x40, None)]
 
 
 def test_sti_does_not_hold_the_single_step_trap() -> None:

@@ -565,6 +565,19 @@ def test_a_trace_tells_what_changed() -> None:
         trace[5]
 
 
+def test_a_trace_shows_segments_but_no_hidden_registers() -> None:
+    m = machine(
+        "lgdt [table]\n mov ax, 8\n lldt ax\n mov ax, 16\n mov es, ax\n hlt\ntable: dw 23\n dd 0x8000"
+    )
+    m.write(0x8008, bytes.fromhex("17 00 00 90 00 82 00 00  FF FF 00 00 00 92 CF 00"))  # an LDT, flat data
+    changed = [set(step.registers) for step in m.trace(6)]
+    assert changed == [set(), {"eax"}, set(), {"eax"}, set(), set()]  # ES was 10h before
+    m = machine("mov ax, 0x13\n mov es, ax\n hlt")
+    m.write(0x8010, bytes.fromhex("FF FF 00 00 00 F2 CF 00"))
+    m.cpu.gdtr_base, m.cpu.gdtr_limit = 0x8000, 23
+    assert m.trace(2)[1].registers == {"es": (0x10, 0x13)}
+
+
 def test_a_trace_shows_code_as_it_was() -> None:
     m = machine("mov byte [patched + 1], 7\npatched: mov al, 1\n mov byte [patched + 1], 9\n hlt")
     trace = m.trace(10)
@@ -619,3 +632,18 @@ def test_much_input_does_not_fill_memory(monkeypatch: pytest.MonkeyPatch) -> Non
     m.step(50)
     m.back(50)
     assert m.digest() == before
+
+
+@pytest.mark.parametrize("start", [0, 7, 100])
+def test_a_run_ends_at_the_first_boundary_past_its_cycles(start: int) -> None:
+    """However long a block is: max_cycles cuts it where single steps would stop."""
+    body = "inc eax\n mov [0x8000], eax\n add ebx, eax\n imul ecx, eax\n" * 6
+    for cycles in range(1, 60):
+        whole, steps = machine(f"again: {body} jmp again"), machine(f"again: {body} jmp again")
+        for m in (whole, steps):
+            m.run(max_instructions=start + 50)  # the block is decoded and known
+        target = whole.cycles + cycles
+        whole.run(max_cycles=cycles)
+        while steps.cycles < target:
+            steps.step()
+        assert (whole.instructions, whole.cycles) == (steps.instructions, steps.cycles)

@@ -531,3 +531,32 @@ def test_a_watchpoint_says_where() -> None:
     assert m._row[STOP] == 0
     store(m, 0x5000, 1, 4)
     assert m._row[STOP] == 1 and m._row[EXIT_LINEAR] == 0x5000
+
+
+ACCESSES = {  # an instruction, and how many times it goes to memory
+    "8B0500900000": 1,  # mov eax, [9000h]
+    "890500900000": 1,  # mov [9000h], eax
+    "010500900000": 2,  # add [9000h], eax
+    "030500900000": 1,  # add eax, [9000h]
+    "50": 1,  # push eax
+    "58": 1,  # pop eax
+    "FF3500900000": 2,  # push dword [9000h]
+    "8F0500900000": 2,  # pop dword [9000h]
+    "668F0500900000": 2,  # pop word [9000h]
+    "F60500900000FF": 1,  # test byte [9000h], FFh
+    "90": 0,
+}
+
+
+@pytest.mark.parametrize("repeat", [1, 5])
+@pytest.mark.parametrize("code", ACCESSES)
+def test_data_accesses_are_counted(code: str, repeat: int) -> None:
+    """With paging, each data access asks the TLB once; so says the ledger, for one step or a block."""
+    m = machine()
+    for page in range(16):
+        map_page(m, page << 12, page << 12)
+    flush(m)
+    m.write(0x3000, bytes.fromhex(code) * repeat + b"\xf4")
+    before = m.ledger.data_accesses
+    m.run(max_instructions=repeat)
+    assert m.ledger.data_accesses - before == ACCESSES[code] * repeat

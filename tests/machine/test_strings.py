@@ -303,3 +303,22 @@ def test_a_string_store_over_its_own_code() -> None:
     assert machine.run(max_instructions=1000).reason == "halt"
     assert (cpu.ecx, cpu.edi, cpu.eip) == (89, CODE + 1, CODE + 1)
     assert machine.instructions == 12
+
+
+@pytest.mark.parametrize("code", ["F3AB", "F3A4", "F3A5", "F3A6", "F3AC"])
+def test_a_limit_falls_between_iterations(code: str) -> None:
+    """Each iteration is an instruction, done in bulk or not: a run of n does n of them, no more."""
+    machine = Machine(ram="1MiB", devices=())
+    machine.load(bytes.fromhex(code) + b"\xf4", at=CODE)
+    machine.enter_protected_mode(eip=CODE, esp=0x90000)
+    cpu = machine.cpu
+    cpu.ecx, cpu.esi, cpu.edi = 1000, 0x30000, 0x40000
+    left = 1000
+    for n in (1, 2, 7, 100, 500):
+        machine.run(max_instructions=n)
+        left -= n
+        assert (cpu.ecx, cpu.eip, machine.instructions) == (left, CODE, 1000 - left)
+    cycles = machine.cycles
+    machine.run(max_cycles=11)
+    assert cycles + 11 <= machine.cycles < cycles + 11 + 20
+    assert cpu.ecx > left - 12

@@ -13,6 +13,7 @@ from .guest_lab import (
     IDT,
     LDT,
     MAIN_TSS,
+    PAGING,
     READ_ONLY,
     TASK_TSS,
     TSS,
@@ -24,6 +25,7 @@ from .guest_lab import (
     ring3,
     run_here,
     run_qemu,
+    set_page,
     v86,
 )
 
@@ -278,6 +280,18 @@ def test_data_breakpoint(run):
     assert (fault.vector, fault.eip, hits) == (DB, program["place"], 2)
 
 
+def test_accesses_beside_a_data_breakpoint(run):
+    """3B 17.2.5: only an access that touches one of the bytes named by DR and LEN hits."""
+    program = Program(
+        "mov eax, 0x8004\nmov dr1, eax\nmov eax, 0x00D00004\nmov dr7, eax\n"
+        + "mov [0x8000], eax\nmov [0x8008], al\nmov [0x8003], al\nmov [0x8002], ax\n"
+        + expect("mov dword [0x8002], 0\nplace: nop")
+        + "mov eax, 0\nmov dr7, eax\nmov eax, dr6\nand eax, 0xF\ncall log\n"
+    )
+    fault, hits = run(program)
+    assert (fault.vector, fault.eip, hits) == (DB, program["place"], 2)
+
+
 def test_port_breakpoint(run):
     """3B 17.2.4: with CR4.DE, R/W 10 means port accesses; a trap after the instruction."""
     program = Program(
@@ -301,6 +315,9 @@ def test_port_breakpoint(run):
         (f"mov ax, {MAIN_TSS}\nltr ax", (GP, MAIN_TSS)),  # busy
         ("xor ax, ax\nltr ax", (GP, 0)),
         (f"mov ax, {DATA}\nltr ax", (GP, DATA)),
+        (f"mov ax, {DATA | 3}\nltr ax", (GP, DATA)),  # no RPL in an error code, but the table
+        (f"mov ax, {DATA | 7}\nltr ax", (GP, DATA | 4)),
+        (f"mov ax, {DATA | 3}\nlldt ax", (GP, DATA)),
         ("mov ax, 0x98\nltr ax", (NP, 0x98)),
     ],
 )
@@ -323,6 +340,16 @@ def test_null_ldt(run):
     """2A, LLDT: a null selector is allowed; selectors into the LDT then fault."""
     program = Program("xor ax, ax\nlldt ax\n" + expect("mov ax, 4\nmov ds, ax"))
     assert faults(run(program)) == [(GP, 4)]
+
+
+def test_a_null_ldt_forgets_the_one_before(run):
+    """2A, LLDT: after a null selector, every reference to the LDT is #GP of the selector."""
+    code = f"mov dword [{IDT + 0x708}], 0x0000FFFF\nmov dword [{IDT + 0x70C}], 0x00CF9200\n"
+    program = Program(
+        f"{code}mov ax, {LDT}\nlldt ax\nmov ax, 12\nmov es, ax\nmov eax, es\ncall log\n"
+        "xor eax, eax\nlldt ax\n" + expect("mov ax, 12\nmov es, ax")
+    )
+    assert faults(run(program)) == [12, (GP, 12)]
 
 
 def test_lgdt_with_16_bit_operands(run):
@@ -411,3 +438,64 @@ def test_store_table_into_read_only_memory():
     """2A, SGDT: a write like any other; nothing is stored if it cannot all be. (QEMU does not check.)"""
     program = Program(f"mov ax, {READ_ONLY}\nmov es, ax\n" + expect("sgdt [es:0x8000]"))
     assert faults(run_here(program)) == [(GP, 0)]
+
+
+def test_allowed_ports_are_read():
+    """Manual 1, 19.5.2: a port whose bit is clear is read as in ring 0 (here nobody answers: ones)."""
+    program = Program(
+        ring3("xor eax, eax\nin al, 0x80\ncall log\nxor eax, eax\nin eax, 0x80\ncall log"),
+        io_map=b"\0" * 0x20 + b"\xff",
+        gdt_entries={MAIN_TSS: descriptor(TSS, 0x68 + 0x20, 0x89)},
+    )
+    assert faults(run_here(program)) == [0xFF, 0xFFFF_FFFF, (0x40, None)]
+
+
+# --- privilege before operands, ports of strings, PDPTEs ----------------------------------------------
+
+
+@pytest.mark.parametrize("instruction", ["lldt [0x3FF000]", "ltr [0x3FF000]", "lmsw [0x3FF000]"])
+def test_privilege_is_checked_before_the_operand_is_read(run, instruction):
+    """3A 5.9: above CPL 0 these are #GP(0), even where reading the operand would be #PF."""
+    program = Program(PAGING + set_page(0x3FF000, 0) + ring3(instruction) + expect(instruction))
+    first, second = run(program)
+    assert (first.vector, first.error) == (GP, 0)
+    assert (second.vector, second.cr2) == (14, 0x3FF000)
+
+
+@pytest.mark.parametrize("instruction", ["insb", "outsb", "rep insb", "rep outsb", "outsw", "insw"])
+def test_io_permission_map_for_strings_in_v86_mode(run, instruction):
+    """3B 20.2.8: in virtual-8086 mode every port is asked of the map, whatever IOPL is."""
+    bits = bytearray(b"\xff" * 0x21)
+    bits[0x80 >> 3] = 0b1111_1100  # ports 80h and 81h are free
+    code = f"mov cx, 2\nmov dx, {{port}}\nmov si, 0\nmov di, 0\n{instruction}"
+    program = Program(
+        "".join(v86(code.format(port=port), flags=0x23002) for port in (0x80, 0x82, 0x81)),
+        io_map=bytes(bits),
+        gdt_entries={MAIN_TSS: descriptor(TSS, 0x68 + 0x20, 0x89)},
+    )
+    last = (GP, 0) if instruction.endswith("w") else (0x40, None)
+    assert faults(run(program)) == [(0x40, None), (GP, 0), last]
+
+
+def pae_tables(entries: dict[int, int]) -> str:
+    """PDPTEs at A000h; the first 4 MiB map to themselves through two large pages."""
+    table = {0xA000: 0xB001, 0xB000: 0x87, 0xB008: 0x20_0087} | entries
+    clear = "mov edi, 0xA000\nmov ecx, 0x800\nxor eax, eax\ncld\nrep stosd\n"
+    return clear + "".join(f"mov dword [{at}], {value}\n" for at, value in table.items())
+
+
+def test_pdptes_are_loaded_by_a_change_of_cr4():
+    """3A 4.4.1: with PAE paging, MOV to CR4 that changes PGE or PSE loads the PDPTEs again; they are
+    not looked at in between. A reserved bit in one is #GP(0), and CR4 stays."""
+    program = Program(
+        pae_tables({})
+        + "mov eax, 0x20\nmov cr4, eax\nmov eax, 0xA000\nmov cr3, eax\n"
+        + "mov eax, cr0\nor eax, 0x80000000\nmov cr0, eax\n"
+        + "mov dword [0xA008], 0xB001\n"  # a second gigabyte, the same as the first
+        + expect("mov eax, [0x40000000]")  # not loaded yet
+        + "mov eax, 0xA0\nmov cr4, eax\nmov eax, [0x40000000 + 0xA008]\ncall log\n"
+        + "mov dword [0xA010], 0xB003\n"  # R/W is reserved in a PDPTE
+        + expect("mov eax, 0x20\nmov cr4, eax")
+        + "mov eax, cr4\ncall log\n"
+    )
+    assert faults(run_here(program)) == [(14, 0), 0xB001, (GP, 0), 0xA0]

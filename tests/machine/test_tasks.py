@@ -9,8 +9,10 @@ from .guest_lab import (
     ABSENT_DATA,
     ABSENT_TSS,
     CODE,
+    CODE1,
     CODE3,
     DATA,
+    DATA1,
     DATA3,
     GDT,
     LDT,
@@ -194,6 +196,7 @@ def test_short_tss(run):
         ({"ds": 0xF00}, (TS, 0xF00)),
         ({"es": MAIN_TSS}, (TS, MAIN_TSS)),
         ({"fs": ABSENT_DATA}, (NP, ABSENT_DATA)),
+        ({"cs": CODE1 | 1, "ss": DATA1 | 1, "ds": DATA}, (TS, DATA)),  # DPL 0 is not for ring 1
     ],
 )
 def test_new_segment_errors(change, expected):
@@ -309,3 +312,20 @@ def test_task_has_its_own_page_tables(run):
         task=TASK | {"cr3": 0x22000},
     )
     assert run(program) == [1, 2, 1]
+
+
+def test_pdptes_are_loaded_by_a_task_switch():
+    """3A 4.4.1 and 7.3: with PAE paging, a switch to another CR3 loads the PDPTEs found there."""
+    clear = "mov edi, 0xA000\nmov ecx, 0xC00\nxor eax, eax\ncld\nrep stosd\n"
+    tables = {0xA000: 0xB001, 0xB000: 0x87, 0xB008: 0x20_0087, 0xC000: 0xB001, 0xC008: 0xB001}
+    program = Program(
+        clear
+        + "".join(f"mov dword [{at}], {value}\n" for at, value in tables.items())
+        + "mov eax, 0x20\nmov cr4, eax\nmov eax, 0xA000\nmov cr3, eax\n"
+        + "mov eax, cr0\nor eax, 0x80000000\nmov cr0, eax\n"
+        + expect("mov eax, [0x40000000]")
+        + f"jmp {TASK_TSS}:0\ntask: mov eax, [0x40000000 + 0xC008]\ncall log\njmp finish",
+        task={**TASK, "cr3": 0xC000},
+    )
+    fault, seen = run_here(program)
+    assert (fault.vector, fault.cr2, seen) == (14, 0x40000000, 0xB001)

@@ -377,7 +377,9 @@ def test_sysenter_errors(run):
         + SET_UP.format(cs=CODE, eip="finish")
         + ring3("sysexit")
     )
-    assert faults(run(program)) == [(GP, 0)] * 3
+    log = run(program)
+    assert faults(log) == [(GP, 0)] * 3
+    assert [entry.cs for entry in log] == [CODE, CODE, CODE3]  # a fault changes nothing
 
 
 # --- segment loads ---------------------------------------------------------------------------
@@ -727,3 +729,82 @@ def test_stack_in_the_way_of_v86(run):
     (log,) = run(program)
     assert (log.vector, log.error, log.cr2) == (PF, 0, 0x31000)
     assert (log.cs, log.eip, log.eflags & 0x20000) == (CODE, program["place"], 0)
+
+
+def test_call_gate_with_a_16_bit_tss(run):
+    """3A 5.8.5 and 7.6: the inner stack comes from the words SP0 and SS0 of an 80286 TSS."""
+    old = 0x50  # guest_lab's 16-bit TSS
+    program = program_with_gates(
+        f"mov ax, {old}\nltr ax\n"
+        + ring3(f"push dword 77\ncall dword {GATE | 3}:0")
+        + f"jmp finish\ninner: mov eax, esp\ncall log\nmov eax, ss\ncall log\n{log_frame(5)}jmp finish",
+        {GATE: (CODE, "inner", GATE_32 | OPEN, 1)},
+        old={"sp0": STACK0 - 0x100, "ss0": DATA},
+    )
+    log = run(program)
+    assert log[:2] == [STACK0 - 0x100 - 20, DATA]
+    assert log[3:] == [CODE3, 77, STACK3 - 4, DATA3]
+
+
+BOUNDS = [(-0x8000, 0x7FFF), (-0x8000, -0x8000), (-1, 0), (0x7FFF, 0x7FFF), (1, -1), (-0x8000, -0x7FFF)]
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_bound_at_the_extremes(run, size):
+    """2A, BOUND: signed, both bounds inclusive, for the most negative numbers too."""
+    scale, word = (1, "bx") if size == 2 else (0x1_0000, "ebx")
+    body, expected = "", []
+    for lower, upper in BOUNDS:
+        for index in (-0x8000, -0x7FFF, -1, 0, 0x7FFF):
+            data = "dw" if size == 2 else "dd"
+            low, high, value = (n * scale % (1 << 8 * size) for n in (lower, upper, index))
+            name = f"pair{len(expected)}"
+            check = f"mov {word}, {value}\nbound {word}, [{name}]"
+            body += expect(check) + f"jmp over{name}\n{name}: {data} {low}, {high}\nover{name}:\n"
+            expected.append(not lower <= index <= upper)
+    for first in range(0, len(expected), 10):  # the log has room for ten at a time
+        part = body.split("mov dword [resume]")[1:][first : first + 10]
+        code = "".join("mov dword [resume]" + piece for piece in part)
+        log = run(Program(code))
+        assert faults(log) == [(5, None)] * sum(expected[first : first + 10])
+
+
+def test_inner_stack_of_16_bits_at_an_odd_place(run):
+    """3A 5.8.5: in a 16-bit stack segment the pointer wraps at 16 bits, and nothing rounds it."""
+    program = program_with_gates(
+        ring3(f"push dword 77\ncall dword {GATE | 3}:0")
+        + "jmp finish\ninner: movzx eax, sp\nmov bx, cs\n"
+        + f"mov ecx, eax\nmov dx, {DATA}\nmov ss, dx\nmov esp, {STACK0}\ncall log\n"
+        + "".join(f"mov eax, [ss:ecx + {4 * i}]\ncall log\n" for i in range(5))
+        + "jmp finish",
+        {GATE: (CODE, "inner", GATE_32 | OPEN, 1)},
+        main={"esp0": 0x6F01, "ss0": DATA16},
+    )
+    log = run(program)
+    assert log[0] == 0x6F01 - 20
+    assert log[2:] == [CODE3, 77, STACK3 - 4, DATA3]
+
+
+def test_exchange_with_an_absent_page_is_a_write():
+    """3A 4.7: the access of XCHG is a locked read and write: so error bit 1. (QEMU reads first.)"""
+    program = Program(
+        PAGING
+        + set_page(0x30000, 6)
+        + expect("xchg [0x30000], eax")
+        + expect("xchg [0x30000], al")
+        + expect("mov eax, [0x30000]")
+    )
+    assert faults(run_here(program)) == [(14, 2), (14, 2), (14, 0)]
+
+
+@pytest.mark.parametrize("code", ["66E260", "66E160", "66E060", "66EB60", "66E360"])
+def test_short_jumps_beyond_the_limit(code):
+    """2A, LOOP, JMP and Jcc: a target beyond the limit of CS is #GP; (E)CX is as it was."""
+    m = real_machine("nop")
+    m.write(0xFFF0, bytes.fromhex(code))
+    count = 0 if code == "66E360" else 5
+    m.cpu.eip, m.cpu.ecx, m.cpu.eflags = 0xFFF0, count, 0x42 if code == "66E160" else 2
+    m.break_on(GP)
+    stop = m.step()
+    assert (stop.reason, stop.vector) == ("exception", GP)
+    assert (m.cpu.eip, m.cpu.ecx) == (0xFFF0, count)

@@ -1,0 +1,1 @@
+"""Do the tests bite? See run.py."""
