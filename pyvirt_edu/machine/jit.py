@@ -54,14 +54,6 @@ LARGEST = (
     "assist_transfer",
     "assist_system",
 )
-    "device_access",
-    "find_block",
-    "run",
-    "assist_x87",
-    "card_access",
-    "assist_transfer",
-    "assist_system",
-)
 
 #: Set in the processes that only compile units: nobody there calls a function from Python.
 UNITS_ONLY = os.environ.get("PYVIRT_UNITS_ONLY", "") == "1"
