@@ -19,7 +19,8 @@ def test_checksum(letter: str) -> None:
     assert kernel is not None
     machine, console = kernels.prepared(kernel, 3)
     out = machine.run()
-    assert (out.reason, console.checksum) == ("halt", kernel.checksum)
+    end = "exit" if letter == "k" else "halt"  # k runs on a PC, which has the exit port
+    assert (out.reason, console.checksum) == (end, kernel.checksum)
     assert machine.cpu.eax == kernel.checksum
 
 

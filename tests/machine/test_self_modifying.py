@@ -113,3 +113,24 @@ fill:   mov [0x20000 + ecx * 4 - 4], ecx
     m.run()
     assert m.read(0x20000, 8) == struct.pack("<II", 1, 2)
     assert m._a.page_code[0x20] == 0
+
+
+def test_known_code_obeys_a_smaller_limit() -> None:
+    """A block that ran under one CS ends one byte behind the limit of another (3A, 5.3)."""
+    code = assemble("start: inc eax\ninc ebx\nmov ecx, 0x11223344\njmp start", bits=32, origin=0x10000)
+    m = Machine(ram="1MiB", devices=(), history=False)
+    m.load(code, at=0x10000)
+    end = 0x10000 + len(code)
+    for selector, limit, flags in ((0x08, 0xFFFFF, 0xC), (0x10, end - 2, 0x4), (0x18, end - 1, 0x4)):
+        low = (limit & 0xFFFF) | 0x9B << 40 | (limit >> 16 & 15) << 48 | flags << 52
+        m.write(0x800 + selector, low.to_bytes(8, "little"))
+    m.enter_protected_mode(eip=0x10000, esp=0x90000)
+    m.cpu.gdtr_base, m.cpu.gdtr_limit = 0x800, 0x1F
+    m.break_on(13)
+    m.cpu.cs = 0x08
+    assert m.run(max_instructions=40).reason == "limit"
+    m.cpu.cs, m.cpu.eip = 0x10, 0x10000
+    out = m.run(max_instructions=40)
+    assert (out.reason, out.vector, out.eip) == ("exception", 13, end - 2)
+    m.cpu.cs, m.cpu.eip = 0x18, 0x10000
+    assert m.run(max_instructions=40).reason == "limit"

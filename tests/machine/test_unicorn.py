@@ -87,7 +87,6 @@ MOST_ASIDE = {
     "LEA of a register, which has no address": 60,
     "a store into its own page, which Unicorn restarts": 20,
     "both REPs: Unicorn obeys the first": 20,
-    "POPA's skipped word": 2,
     "overwritten by an earlier case": 20,
 }
 SLOTS, SLOT = 128, 32  # cases that share one image of memory, and the bytes of code of each
@@ -310,8 +309,6 @@ class Pair:
             segments = case.segments(16)
             if eip > 0xFFFF or any(not self.world.inside(*access, segments) for access in self.accesses):
                 return "limits of segments"
-            if operation == "POPA":
-                return "POPA's skipped word"
         return ""
 
     def difference(self, case: Case) -> str:
