@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +58,7 @@ class Machine(bare.Machine):
 
             self._pc = PC(self, date)
             self._platform = self._pc
+            self._pump = self._pc.pump
             self.reset()
         if disk is not None:
             self.attach_disk(disk)
@@ -114,22 +114,6 @@ class Machine(bare.Machine):
         ROM; then reset, so that the next instruction is the BIOS's first."""
         self._part("board").load_firmware(bios, vga_bios)
         self.reset()
-
-    def _go(self, target: int, deadline: int, until: Callable[[Any], bool] | None) -> Exit:
-        if self._platform is None:
-            return super()._go(target, deadline, until)
-        console, network = self._pc.console, self._pc.network
-
-        def look(machine: Any) -> bool:
-            console.pump()
-            network.pump()
-            return until is not None and until(machine)
-
-        try:
-            return super()._go(target, deadline, look)
-        finally:
-            console.pump()
-            network.pump()
 
     def back(self, n: int = 1) -> Exit:
         out = super().back(n)

@@ -152,6 +152,11 @@ class PC:
             if service is not self.console:
                 service.reset()
 
+    def pump(self) -> None:
+        """Between slices of a run: hand on what came out, and let in what waits outside."""
+        self.console.pump()
+        self.network.pump()
+
     def service(self, devices: int) -> Exit | None:
         out = None
         for service in self.services.values():
