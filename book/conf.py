@@ -18,6 +18,12 @@ nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json
 
 html_theme = "sphinx_book_theme"
 html_title = "pyvirt_edu: how virtual machines work"
-html_theme_options = {"show_toc_level": 2, "use_download_button": False, "use_fullscreen_button": False}
+html_theme_options = {
+    "show_toc_level": 2,
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "navbar_persistent": [],  # the side bar has a search field already
+}
+html_context = {"default_mode": "auto"}
 html_copy_source = False
 html_show_sourcelink = False

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .checkpoints import Checkpoint as Checkpoint
     from .checkpoints import checkpoint as checkpoint
     from .live import TracePlayer as TracePlayer
+    from .opcode_maps import OpcodeMap as OpcodeMap
+    from .opcode_maps import opcode_map as opcode_map
     from .prompts import Prediction as Prediction
     from .prompts import predict as predict
     from .prompts import predictions as predictions
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
 #: Public name: the module that has it.
 _EXPORTS = {
     "Checkpoint": "checkpoints",
+    "OpcodeMap": "opcode_maps",
     "Player": "trace_player",
     "Prediction": "prompts",
     "TracePlayer": "live",
     "checkpoint": "checkpoints",
+    "opcode_map": "opcode_maps",
     "player": "trace_player",
     "predict": "prompts",
     "predictions": "prompts",
@@ -33,10 +37,12 @@ _EXPORTS = {
 
 __all__ = [
     "Checkpoint",
+    "OpcodeMap",
     "Player",
     "Prediction",
     "TracePlayer",
     "checkpoint",
+    "opcode_map",
     "player",
     "predict",
     "predictions",

@@ -246,6 +246,9 @@ class Player {
     pane.style.setProperty("--bytes", Math.min(8, widest) * 3 + "ch");
     this.rove(body, this.lines);
     this.codeBody = body;
+    // A pane that had no size yet, or another one, could not scroll to the current line.
+    this.sizes = new ResizeObserver(() => this.reveal(body, this.current()));
+    this.sizes.observe(body);
     if (data.code.some((row) => row[4].length)) {
       this.uops = element("div", "pv-uops");
       pane.append(element("div", "pv-name", "Micro-ops of the next instruction"), this.uops);
@@ -422,7 +425,7 @@ class Player {
       if (i === next) line.setAttribute("aria-current", "step");
       else line.removeAttribute("aria-current");
     });
-    this.reveal(this.codeBody, this.lines[next === null ? done : next]);
+    this.reveal(this.codeBody, this.current());
     if (this.uops) {
       const list = next === null ? [] : data.code[next][4];
       this.uops.replaceChildren(...list.map((text) => element("div", "", text)));
@@ -495,10 +498,15 @@ class Player {
     if (first) this.reveal(this.memoryBody, first);
   }
 
+  // The line to look at: the next one, at the end the last one.
+  current() {
+    const { at, count } = this.tape;
+    return count ? this.lines[this.tape.line(Math.min(at, count - 1))] : null;
+  }
   // Scroll the pane, never the page; one line stays visible on either side.
   reveal(body, line) {
     if (!line) return;
-    const top = line.offsetTop - body.offsetTop;
+    const top = line.getBoundingClientRect().top - body.getBoundingClientRect().top + body.scrollTop;
     const margin = line.offsetHeight;
     if (top < body.scrollTop + margin || top + 2 * margin > body.scrollTop + body.clientHeight)
       body.scrollTop = top - body.clientHeight / 3;
@@ -534,6 +542,7 @@ class Player {
     requestAnimationFrame(decide);
     this.close = () => {
       watch.disconnect();
+      this.sizes.disconnect();
       clearInterval(this.timer);
     };
   }
