@@ -44,11 +44,11 @@ class TrapAndEmulate:
     # --- what reaches ring 0 ---------------------------------------------------------------
 
     def handle(self, frame: Frame) -> str:
+        self.virtual_if |= frame.ring == 3  # a program cannot turn interrupts off
         name = self.exit(frame)
         if self.tss:  # the stack that the processor takes for a system call
             esp, ss = self.meter.read(self.tss + 4), self.meter.read(self.tss + 8)
             self.gates.set_kernel_stack(1, ss | 1, esp)
-        self.virtual_if |= frame.ring == 3  # a program cannot turn interrupts off
         self.meter.decide(2)
         if self.pending and self.virtual_if:
             self.reflect(frame, self.pending.pop(0))
@@ -79,7 +79,8 @@ class TrapAndEmulate:
         flags = frame.eflags & ~IF | IF * self.virtual_if
         esp, image = frame.esp, [flags, frame.cs & ~(frame.ring == 1), frame.eip]
         if frame.ring == 3:
-            image = [frame.ss, frame.esp, *image]
+            # an SS of another ring than CS makes IRET fault: the way back must set the virtual IF
+            image = [frame.ss & ~3, frame.esp, *image]
             esp, frame.ss = self.meter.read(self.tss + 4), self.meter.read(self.tss + 8) | 1
         for value in image + ([] if error is None else [error]):
             esp -= 4
@@ -196,9 +197,13 @@ class TrapAndEmulate:
             setattr(self.cpu, target, self.cpu.cr2 if source == "cr2" else self.cr[int(source[2])])
 
     def do_iretd(self, frame: Frame, i: Instruction) -> None:
-        """Back to the kernel itself: its frame says ring 0, so the processor refuses."""
-        eip, cs, flags = (self.meter.read(frame.esp + n) for n in (0, 4, 8))
-        frame.eip, frame.cs, frame.esp = eip, cs | 1, frame.esp + 12
+        """Back to the kernel, whose frame says ring 0, or to a program, by a frame of `reflect`:
+        the processor refuses both."""
+        at = frame.esp
+        frame.eip, cs, flags = (self.meter.read(at + n) for n in (0, 4, 8))
+        frame.cs, frame.esp = cs | 1, at + 12
+        if cs & 3 == 3:
+            frame.esp, frame.ss = self.meter.read(at + 12), self.meter.read(at + 16) | 3
         frame.eflags = flags & ~0x3000 | IF
         self.virtual_if = bool(flags & IF)
 
