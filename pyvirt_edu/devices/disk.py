@@ -102,7 +102,8 @@ class Disk:
     def _base(self, lba: int, count: int) -> bytes:
         if self._file is None:
             return self._bytes[lba * SECTOR : (lba + count) * SECTOR]
-        data = os.pread(self._file, count * SECTOR, lba * SECTOR)
+        os.lseek(self._file, lba * SECTOR, os.SEEK_SET)  # pread is not there on Windows
+        data = os.read(self._file, count * SECTOR)
         if len(data) < count * SECTOR:
             raise OSError("the image file has become shorter")
         return data
@@ -181,7 +182,8 @@ class Disk:
         for lba in sorted(self._behind):
             if lba not in self._originals:
                 self._originals[lba] = self._base(lba, 1)
-            os.pwrite(self._file, self._written.get(lba, self._originals[lba]), lba * SECTOR)
+            os.lseek(self._file, lba * SECTOR, os.SEEK_SET)
+            os.write(self._file, self._written.get(lba, self._originals[lba]))
         os.fsync(self._file)
         self._behind.clear()
 
