@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,9 @@ def lab(directory: Path | None, rest: list[str]) -> int:
     folder = directory or book()
     warm_up()
     try:
-        return subprocess.call([sys.executable, "-m", "jupyterlab", *rest], cwd=folder)
+        # in a container the only user is root, whom Jupyter refuses unless told
+        root = ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
+        return subprocess.call([sys.executable, "-m", "jupyterlab", *root, *rest], cwd=folder)
     except KeyboardInterrupt:  # Ctrl-C is how one leaves JupyterLab
         return 0
 
