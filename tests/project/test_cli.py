@@ -31,13 +31,17 @@ def test_lab_of_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no folder no-such-folder" in capsys.readouterr().err
 
 
-def test_lab_passes_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("user, extra", [(0, ["--allow-root"]), (1000, [])])
+def test_lab_passes_options_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user: int, extra: list[str]
+) -> None:
     pytest.importorskip("jupyterlab")
     calls = []
     monkeypatch.setattr(cli, "warm_up", lambda: None)
     monkeypatch.setattr(cli.subprocess, "call", lambda command, cwd: calls.append((command[1:], cwd)) or 0)
+    monkeypatch.setattr(cli.os, "geteuid", lambda: user, raising=False)
     assert cli.main(["lab", str(tmp_path), "--no-browser", "--port=9999"]) == 0
-    assert calls == [(["-m", "jupyterlab", "--no-browser", "--port=9999"], tmp_path)]
+    assert calls == [(["-m", "jupyterlab", *extra, "--no-browser", "--port=9999"], tmp_path)]
 
 
 def test_warmup_takes_no_options() -> None:
