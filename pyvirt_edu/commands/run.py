@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--append", default="", metavar="S", help="the kernel's command line")
     parser.add_argument("--initrd", metavar="F", help="an initial RAM disk, or a multiboot module")
     parser.add_argument("--disk", metavar="F", help="image of the first IDE disk; it is not changed")
+    parser.add_argument("--floppy", metavar="F", help="image of the first floppy disk; it is not changed")
     parser.add_argument("--format", metavar="FORMAT", help="what the image is, if it does not say: flat")
     parser.add_argument("--memory", default="64M", metavar="SIZE", help="RAM (default: 64M)")
     parser.add_argument("--cpus", type=int, default=1, metavar="N", help="processors (default: 1)")
@@ -89,6 +90,8 @@ def run(given: argparse.Namespace) -> int:
 
     try:
         machine = Machine(ram=given.memory, cpus=given.cpus, history=False)
+        if given.floppy:
+            machine.attach_floppy(given.floppy)
         kind = machine.boot(given.image, given.append, given.initrd, given.disk, format=given.format)
     except MachineError as error:
         print(f"pyvirt: {error}", file=sys.stderr)

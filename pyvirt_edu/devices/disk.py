@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..machine.errors import ImageError
+from ..machine.errors import ImageError, SnapshotError
 
 try:
     import fcntl
@@ -197,6 +197,20 @@ class Disk:
         if self.mode == "read-write" and state["written"] is not self._written:
             self._behind.update(_differing(self._written, state["written"]))
         self._written, self._cache, self._shared = state["written"], state["cache"], True
+
+
+def restore_disks(disks: list[Disk | None], state: list[dict[str, Any] | None], what: str) -> None:
+    """Put the disks of a machine back to what a snapshot says; they must be the same ones."""
+    sizes = [0 if disk is None else disk.sectors for disk in disks]
+    for number, (kept, sectors) in enumerate(zip(state, sizes, strict=True)):
+        if (kept["sectors"] if kept else 0) != sectors:
+            raise SnapshotError(
+                f"the snapshot has {kept['sectors'] if kept else 'no'} sectors at {what} {number}, this "
+                f"machine {sectors or 'no'}: attach the same disks before restoring it"
+            )
+    for disk, kept in zip(disks, state, strict=True):
+        if disk is not None and kept is not None:
+            disk.restore(kept)
 
 
 def _differing(a: Sectors, b: Sectors) -> Iterable[int]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..machine.errors import ConfigurationError, SnapshotError
+from ..machine.errors import ConfigurationError
 from ..machine.machine import Machine
-from .disk import Disk
+from .disk import Disk, restore_disks
 from .ide import (
     ABRT,
     BUFFER,
@@ -141,14 +141,7 @@ class Drives:
         return [None if disk is None else disk.state() for disk in self.disks]
 
     def restore(self, state: Any) -> None:
-        for number, (disk, kept) in enumerate(zip(self.disks, state, strict=True)):
-            if (disk.sectors if disk else 0) != (kept["sectors"] if kept else 0):
-                raise SnapshotError(
-                    f"the snapshot has {kept['sectors'] if kept else 'no'} sectors at drive {number}, this "
-                    f"machine {disk.sectors if disk else 'no'}: attach the same disks before restoring it"
-                )
-            if disk is not None:
-                disk.restore(kept)
+        restore_disks(self.disks, state, "drive")
 
 
 def _bytes(data: bytes) -> Any:

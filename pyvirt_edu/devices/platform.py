@@ -16,8 +16,11 @@ from ..machine.machine import Machine
 from .cmos import moment, switch_on
 from .console import Console
 from .drives import Drives
+from .floppies import Floppies
 from .keys import Keyboard
 from .layout import (
+    CLAIM_DMA,
+    CLAIM_FLOPPY,
     CLAIM_IDE,
     CLAIM_KEYBOARD,
     CLAIM_PCI,
@@ -53,16 +56,20 @@ PORTS = (
     (CLAIM_VGA, 0x3C0, 16),
     (CLAIM_VGA, 0x3D4, 2),
     (CLAIM_VGA, 0x3DA, 1),
-    (CLAIM_SYSTEM_PORTS, 0x00, 32),  # DMA
-    (CLAIM_SYSTEM_PORTS, 0x80, 16),
+    (CLAIM_DMA, 0x00, 32),
+    (CLAIM_SYSTEM_PORTS, 0x80, 1),
+    (CLAIM_DMA, 0x81, 15),
     (CLAIM_SYSTEM_PORTS, 0x92, 1),
-    (CLAIM_SYSTEM_PORTS, 0xC0, 32),
+    (CLAIM_DMA, 0xC0, 32),
     (CLAIM_SYSTEM_PORTS, 0xE9, 1),
+    (CLAIM_SYSTEM_PORTS, 0xF0, 1),
     (CLAIM_SYSTEM_PORTS, 0xF4, 4),
     (CLAIM_IDE, 0x1F0, 8),
     (CLAIM_IDE, 0x3F6, 1),
     (CLAIM_IDE, 0x170, 8),
     (CLAIM_IDE, 0x376, 1),
+    (CLAIM_FLOPPY, 0x3F2, 4),  # as in an AT; 3F0h and 3F1h answer in a PS/2 only
+    (CLAIM_FLOPPY, 0x3F7, 1),
     (CLAIM_PCI, 0xCF8, 8),
     (CLAIM_SYSTEM_PORTS, 0xCF9, 1),  # behind PCI's: a byte access there is a port of its own
 )
@@ -126,11 +133,13 @@ class PC:
         self.console = Console(machine)
         self.board = Board(machine)
         self.drives = Drives(machine)
+        self.floppies = Floppies(machine)
         self.network = Network(machine)
         self.services: dict[str, Service] = {
             "console": self.console,
             "board": self.board,
             "drives": self.drives,
+            "floppies": self.floppies,
             "network": self.network,
             "power": Power(self),
         }
@@ -140,6 +149,7 @@ class PC:
     def reset(self) -> None:
         self.machine._core_silently("device_access", (), OP_RESET, 0, 0)
         switch_on(self.machine, self.date)
+        self.floppies.set_up()
         for service in self.services.values():
             service.reset()
 
