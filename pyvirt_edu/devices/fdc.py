@@ -296,7 +296,6 @@ def next_address(m):
         memory[COMMAND + 3] = 1
         return 0
     if command_byte(m, 0) & 0x80:
-        memory[COMMAND + 1] = command_byte(m, 1) & 3
         memory[COMMAND + 3] = 0
     memory[COMMAND + 2] = command_byte(m, 2) + 1
     return 1
