@@ -596,6 +596,29 @@ def test_a_trace_has_what_dma_wrote() -> None:
     assert bytes(written[0x4000 + i] for i in range(18 * SECTOR)) == at(9, 18)
 
 
+def test_a_program_that_polls_while_sectors_pass() -> None:
+    """The controller needs Python between two instructions, with nothing that halts the processor."""
+
+    def polling() -> Machine:
+        m = guest()
+        m.load(
+            assemble(GUEST.replace("hlt\n    jmp wait", "nop\n    jmp wait"), bits=16, origin=0x1000),
+            at=0x1000,
+        )
+        return m
+
+    whole, pieces, back = polling(), polling(), polling()
+    assert whole.run().reason == "halt" and contents(whole) == AFTER
+    rng = random.Random(7)
+    while pieces.run(max_instructions=rng.randrange(500_000, 1_500_000)).reason == "limit":
+        assert pieces.step(3).reason in ("limit", "halt")
+    back.run(max_instructions=whole.instructions // 2)
+    back.back(2_000_000)
+    back.run()
+    assert same(pieces, whole) and same(back, whole)
+    assert contents(pieces) == contents(back) == AFTER
+
+
 def test_back_to_the_beginning(whole: Machine) -> None:
     m = guest()
     m.run()

@@ -90,3 +90,15 @@ def test_guests(tmp_path: Path) -> None:
     done = pyvirt("guests", "--write", str(tmp_path))
     assert b"tiny2" in done.stdout
     assert (tmp_path / "tiny2.bin").stat().st_size > 500
+
+
+def test_floppies(tmp_path: Path) -> None:
+    """--floppy puts a disk into the first drive; its controller says so in the CMOS RAM."""
+    image = tmp_path / "floppy.img"
+    image.write_bytes(bytes(1440 * 1024))
+    source = "mov al, 0x10\n out 0x70, al\n in al, 0x71\n out 0xe9, al\n cli\n hlt"
+    done = pyvirt("run", flat(tmp_path, source), "--format", "flat", "--floppy", str(image))
+    assert (done.stdout, done.returncode) == (b"@", 0)  # 40h: a drive of 1.44 MB
+    image.write_bytes(bytes(1000 * 1024))
+    done = pyvirt("run", flat(tmp_path, source), "--format", "flat", "--floppy", str(image))
+    assert done.returncode == 2 and b"floppy disks are 160K" in done.stderr
