@@ -96,6 +96,14 @@ def run(given: argparse.Namespace) -> int:
     except MachineError as error:
         print(f"pyvirt: {error}", file=sys.stderr)
         return 2
+    try:
+        return _run_to_end(machine, given, kind)
+    except MachineError as error:  # somebody else writes to a disk image
+        print(f"\npyvirt: {error}", file=sys.stderr)
+        return 2
+
+
+def _run_to_end(machine: Any, given: argparse.Namespace, kind: str) -> int:
     if given.json:
         out = _run(machine, None, False, given.max_instructions)
         print(json.dumps(_report(machine, out, kind), indent=2))

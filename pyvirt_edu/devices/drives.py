@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..machine.errors import ConfigurationError
+from ..machine.errors import ConfigurationError, ImageError
 from ..machine.machine import Machine
 from .disk import Disk, restore_disks
 from .ide import (
@@ -72,11 +72,16 @@ class Drives:
     # --- requests ----------------------------------------------------------------------
 
     def serve(self, bits: int) -> None:
-        d = self._machine._a.devices
+        d, problem = self._machine._a.devices, None
         for channel in (IDE, IDE + CHANNEL_WORDS):
             if d[channel + REQUEST]:
-                error = self._answer(channel)
+                try:
+                    error = self._answer(channel)
+                except ImageError as raised:
+                    error, problem = UNC, raised
                 self._machine._core_silently("card_access", (), OP_IDE_DONE, channel, error)
+        if problem:
+            raise problem
 
     def _answer(self, channel: int) -> int:
         """Do what a channel wants; returns the bits of the error register."""

@@ -112,7 +112,11 @@ class Floppies:
 
     def serve(self, bits: int) -> None:
         if self._machine._a.devices[fdc.REQUEST]:
-            self._machine._core_silently("card_access", (), OP_FLOPPY_DONE, self._answer(), 0)
+            status = fdc.CRC
+            try:
+                status = self._answer()
+            finally:  # an ImageError is the guest's error as well
+                self._machine._core_silently("card_access", (), OP_FLOPPY_DONE, status, 0)
 
     def _answer(self) -> int:
         """Do what the controller wants; returns bits of its status register 1."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol
 
+from ..machine.errors import ImageError
 from ..machine.exits import Exit
 from ..machine.layout import RIP
 from ..machine.machine import Machine
@@ -85,7 +86,7 @@ class Service(Protocol):
         """Power on."""
 
     def serve(self, bits: int) -> Exit | None:
-        """Do what the device asks for; an Exit ends `Machine.run`."""
+        """Do what the device asks for; an Exit ends `Machine.run`, and so does an ImageError."""
 
     def state(self) -> Any:
         """What a snapshot must keep: plain data."""
@@ -168,10 +169,16 @@ class PC:
         self.network.pump()
 
     def service(self, devices: int) -> Exit | None:
-        out = None
+        """Let all that are asked serve, even if a disk's image fails."""
+        out = problem = None
         for service in self.services.values():
             if service.bits & devices:
-                out = service.serve(service.bits & devices) or out
+                try:
+                    out = service.serve(service.bits & devices) or out
+                except ImageError as raised:
+                    problem = raised
+        if problem:
+            raise problem
         return out
 
     def state(self) -> dict[str, Any]:

@@ -666,8 +666,10 @@ def test_every_kind_of_disk(sectors: int) -> None:
     result = b.read(cylinder, head, kind.sectors, last=kind.sectors)
     assert (result[0] & 0xC0, result[1], result[2]) == (0, 0, 0)
     assert b.m.read(BUFFER, SECTOR) == image[-SECTOR:]
-    cmos = [b.p.inb(0x71) for index in (0x10, 0x14) if not b.p.out(0x70, index)]
-    assert cmos == [kind.drive << 4, 0x07]
+    b.p.out(0x70, 0x10)
+    assert b.p.inb(0x71) == kind.drive << 4
+    b.p.out(0x70, 0x14)
+    assert b.p.inb(0x71) == 0x07
 
 
 def test_cmos_names_both_drives() -> None:
@@ -712,10 +714,17 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
     Disk(path, "read-write").close()  # the refused file is not locked
 
 
-def test_a_file_that_shrinks_is_an_error_of_the_guest(tmp_path: Path) -> None:
+def test_a_file_that_somebody_else_changes(tmp_path: Path) -> None:
+    """The caller hears of it once; the guest's sector has a wrong check sum."""
     path = tmp_path / "floppy.img"
     path.write_bytes(IMAGE)
     b = Bench(path)
-    path.write_bytes(IMAGE[: 2 * SECTOR])
     assert b.read(0, 0, 2)[:3] == [0, 0, 0]
-    assert b.read(0, 0, 3)[:3] == [0x40, 0x20, 0]  # a check sum that is wrong
+    path.write_bytes(IMAGE[: 2 * SECTOR])
+    with pytest.raises(ImageError, match="changed by another program"):
+        b.read(0, 0, 1)
+    b.wait()
+    assert b.result()[:3] == [0x40, 0x20, 0]
+    assert b.read(0, 0, 1)[:3] == [0x40, 0x20, 0]
+    assert b.write(0, 0, 1, bytes(SECTOR))[:3] == [0, 0, 0]  # to the machine's own copy
+    assert b.read(0, 0, 1)[:3] == [0, 0, 0]

@@ -151,8 +151,11 @@ def test_as_on_bochs(tmp_path: Path, whole: Machine) -> None:
     settings.write_text(CONFIGURATION.format(bios=bios, vga_bios=vga_bios, floppy=floppy, log=log))
     (tmp_path / "rc").write_text("c\n")  # where it is built with a debugger
     command = ["bochs", "-q", "-f", str(settings), "-rc", str(tmp_path / "rc")]
-    said, outlet = tmp_path / "said", {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with said.open("wb") as file, subprocess.Popen(command, stdout=file, **outlet) as bochs:
+    said, nothing = tmp_path / "said", subprocess.DEVNULL
+    with (
+        said.open("wb") as out,
+        subprocess.Popen(command, stdin=nothing, stdout=out, stderr=nothing) as bochs,
+    ):
         for _ in range(600):  # it does not end by itself
             if bochs.poll() is not None or said.read_bytes().endswith(b"we"):
                 break
