@@ -247,7 +247,7 @@ class TrapGates:
             if cpu.cpl != 0:
                 m.deliver()  # the guest's own: through its gate like any other vector
                 continue
-            with self.meter.exit(since=m.delivered_at) as account:
+            with self.meter.exit(since=m.delivered_at, frame=cpu.esp) as account:
                 cpu.eip += len(UD2)
                 account.reason = self.handler(Frame(self.meter, cpu.esp))
                 self._return()
