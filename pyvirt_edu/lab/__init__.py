@@ -12,40 +12,52 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checkpoints import Checkpoint as Checkpoint
     from .checkpoints import checkpoint as checkpoint
+    from .instruction_tables import InstructionTable as InstructionTable
+    from .instruction_tables import instruction_table as instruction_table
     from .live import TracePlayer as TracePlayer
     from .opcode_maps import OpcodeMap as OpcodeMap
     from .opcode_maps import opcode_map as opcode_map
     from .prompts import Prediction as Prediction
     from .prompts import predict as predict
     from .prompts import predictions as predictions
+    from .stack_figures import StackFigure as StackFigure
+    from .stack_figures import stack_figure as stack_figure
     from .trace_player import Player as Player
     from .trace_player import player as player
 
 #: Public name: the module that has it.
 _EXPORTS = {
     "Checkpoint": "checkpoints",
+    "InstructionTable": "instruction_tables",
     "OpcodeMap": "opcode_maps",
     "Player": "trace_player",
     "Prediction": "prompts",
+    "StackFigure": "stack_figures",
     "TracePlayer": "live",
     "checkpoint": "checkpoints",
+    "instruction_table": "instruction_tables",
     "opcode_map": "opcode_maps",
     "player": "trace_player",
     "predict": "prompts",
     "predictions": "prompts",
+    "stack_figure": "stack_figures",
 }
 
 __all__ = [
     "Checkpoint",
+    "InstructionTable",
     "OpcodeMap",
     "Player",
     "Prediction",
+    "StackFigure",
     "TracePlayer",
     "checkpoint",
+    "instruction_table",
     "opcode_map",
     "player",
     "predict",
     "predictions",
+    "stack_figure",
 ]
 
 
