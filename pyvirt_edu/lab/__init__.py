@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checkpoints import Checkpoint as Checkpoint
     from .checkpoints import checkpoint as checkpoint
+    from .comparisons import Comparison as Comparison
+    from .comparisons import comparison as comparison
+    from .comparisons import comparison_page as comparison_page
+    from .comparisons import comparison_text as comparison_text
     from .instruction_tables import InstructionTable as InstructionTable
     from .instruction_tables import instruction_table as instruction_table
+    from .listings import Listing as Listing
+    from .listings import listing as listing
     from .live import TracePlayer as TracePlayer
     from .opcode_maps import OpcodeMap as OpcodeMap
     from .opcode_maps import opcode_map as opcode_map
@@ -28,13 +34,19 @@ if TYPE_CHECKING:
 #: Public name: the module that has it.
 _EXPORTS = {
     "Checkpoint": "checkpoints",
+    "Comparison": "comparisons",
     "InstructionTable": "instruction_tables",
     "OpcodeMap": "opcode_maps",
+    "Listing": "listings",
     "Player": "trace_player",
     "Prediction": "prompts",
     "StackFigure": "stack_figures",
     "TracePlayer": "live",
     "checkpoint": "checkpoints",
+    "listing": "listings",
+    "comparison": "comparisons",
+    "comparison_page": "comparisons",
+    "comparison_text": "comparisons",
     "instruction_table": "instruction_tables",
     "opcode_map": "opcode_maps",
     "player": "trace_player",
@@ -45,6 +57,8 @@ _EXPORTS = {
 
 __all__ = [
     "Checkpoint",
+    "Listing",
+    "Comparison",
     "InstructionTable",
     "OpcodeMap",
     "Player",
@@ -52,6 +66,10 @@ __all__ = [
     "StackFigure",
     "TracePlayer",
     "checkpoint",
+    "listing",
+    "comparison",
+    "comparison_page",
+    "comparison_text",
     "instruction_table",
     "opcode_map",
     "player",
