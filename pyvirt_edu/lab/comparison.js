@@ -2,13 +2,21 @@
 // figure stands in the page already; this only changes its numbers and its bars.
 
 const DEAREST = 60000;
+const TICKS = 5;
 const decimal = (value) => value.toLocaleString("en", { maximumFractionDigits: 1 });
+
+// A round number of which TICKS make up at least so much.
+function tick(biggest) {
+  let step = 1;
+  while (TICKS * step < biggest) step = String(step)[0] === "2" ? Math.floor((step * 5) / 2) : step * 2;
+  return step;
+}
 
 class Comparison {
   constructor(root, data) {
     this.root = root;
     this.data = data;
-    this.whole = false;
+    this.whole = true;
     this.prices = data.prices.map((pair) => pair[1]);
     this.names = data.runs.map((run) => run.name);
     this.last = -1;
@@ -48,6 +56,7 @@ class Comparison {
       this.whole = box.checked;
       this.show();
     });
+    box.checked = true;
     choice.append(box, " with the guest's own work");
     bar.append(this.reset, choice);
     root.querySelector("svg[role=img]").before(bar);
@@ -161,13 +170,13 @@ class Comparison {
       cell.parentElement.firstElementChild.classList.toggle("pv-moved", moved);
     }
     const totals = data.runs.map((_, run) => this.cost(run, prices, this.whole));
-    const biggest = Math.max(...totals, 1);
+    const step = tick(Math.max(...totals));
     const at = data.runs.map(() => 0);
     for (const rect of root.querySelectorAll("rect[data-run]")) {
       const run = Number(rect.dataset.run);
       const k = Number(rect.dataset.part);
       const cycles = k || this.whole ? this.part(run, k) : 0;
-      const wide = (cycles * this.ratio) / biggest;
+      const wide = (cycles * this.ratio) / (TICKS * step);
       rect.setAttribute("x", at[run].toFixed(2));
       rect.setAttribute("width", Math.max(0, wide).toFixed(2));
       at[run] += wide;
@@ -175,7 +184,7 @@ class Comparison {
       title.textContent = title.textContent.replace(/[\d,]+ cycles$/, count(cycles) + " cycles");
     }
     for (const text of root.querySelectorAll("[data-total]")) text.textContent = count(totals[text.dataset.total]) + " cycles";
-    for (const text of root.querySelectorAll("[data-tick]")) text.textContent = count((biggest * text.dataset.tick) / 5);
+    for (const text of root.querySelectorAll("[data-tick]")) text.textContent = count(step * text.dataset.tick);
     for (const cell of root.querySelectorAll("[data-cell]")) {
       const [run, k] = cell.dataset.cell.split(",").map(Number);
       cell.textContent = count(this.part(run, k));
@@ -184,7 +193,7 @@ class Comparison {
       cell.textContent = count(this.cost(Number(cell.dataset.whole), prices, true));
     for (const cell of root.querySelectorAll(".pv-change[data-price]")) cell.textContent = this.change(Number(cell.dataset.price));
     root.querySelector(".pv-sweep").textContent = this.sweep();
-    root.querySelector(".pv-view").textContent = this.whole ? "Compared are the whole runs, without the time asleep." : this.explained;
+    root.querySelector(".pv-view").textContent = this.whole ? this.explained : "Compared is what the runs spend in exits, and on port accesses, their own or the monitor's.";
     let said = this.verdict();
     if (this.last >= 0) said += " If the price of " + data.prices[this.last][0] + " alone moves: " + this.change(this.last) + ".";
     root.querySelector("svg[role=img]").setAttribute("aria-label", "Cycles by part. " + said);

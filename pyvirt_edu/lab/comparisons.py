@@ -73,6 +73,14 @@ def number(value: float | Fraction) -> str:
     return f"{int(rounded):,}" if rounded == int(rounded) else f"{rounded:,}"
 
 
+def tick(biggest: Fraction) -> int:
+    """A round number of which TICKS make up at least so much."""
+    step = 1
+    while TICKS * step < biggest:
+        step = step * 5 // 2 if str(step)[0] == "2" else step * 2
+    return step
+
+
 class Comparison:
     """Shows as tables, a chart and sliders; prints as tables."""
 
@@ -112,18 +120,18 @@ class Comparison:
         """What no price moves."""
         return self.runs[run].rest + (self.runs[run].own if whole else 0)
 
-    def total(self, run: int, prices: dict[str, float] | None = None, whole: bool = False) -> Fraction:
-        """Cycles of a run at some prices: in exits and at ports, or of the whole run without sleep."""
+    def total(self, run: int, prices: dict[str, float] | None = None, whole: bool = True) -> Fraction:
+        """Cycles of a run at some prices: the whole run without sleep, or only exits and ports."""
         moved = {**self.prices, **(prices or {})}
         paid = sum((self.units(run, name) * Fraction(moved[name]) for name in moved), Fraction(0))
         return self.fixed(run, whole) + paid
 
-    def order(self, prices: dict[str, float] | None = None, whole: bool = False) -> list[int]:
+    def order(self, prices: dict[str, float] | None = None, whole: bool = True) -> list[int]:
         """The contestants, the cheapest first."""
         return sorted(self.contestants, key=lambda run: self.total(run, prices, whole))
 
     def winners(
-        self, price: str, prices: dict[str, float] | None = None, whole: bool = False
+        self, price: str, prices: dict[str, float] | None = None, whole: bool = True
     ) -> list[tuple[int, Fraction]]:
         """Who wins as one price goes up from 0: pairs of run and price up to which it does."""
         at_zero = {run: self.total(run, {**(prices or {}), price: 0}, whole) for run in self.contestants}
@@ -146,7 +154,7 @@ class Comparison:
 
     # --- in words --------------------------------------------------------------------------
 
-    def verdict(self, prices: dict[str, float] | None = None, whole: bool = False) -> str:
+    def verdict(self, prices: dict[str, float] | None = None, whole: bool = True) -> str:
         """Who wins, and by how much."""
         first, *others = self.order(prices, whole)
         best = self.total(first, prices, whole)
@@ -160,7 +168,7 @@ class Comparison:
                 said += f"; {self.runs[run].name}: {round(self.total(run, prices, whole)):,}"
         return said + "."
 
-    def change(self, price: str, prices: dict[str, float] | None = None, whole: bool = False) -> str:
+    def change(self, price: str, prices: dict[str, float] | None = None, whole: bool = True) -> str:
         """Who wins, if one price alone moves."""
         spans = self.winners(price, prices, whole)
         if len(spans) == 1:
@@ -174,7 +182,7 @@ class Comparison:
                 parts.append(f"{name} {'to' if place else 'below'} {number(high)}")
         return ", ".join(parts)
 
-    def flips(self, prices: dict[str, float] | None = None, whole: bool = False) -> list[str]:
+    def flips(self, prices: dict[str, float] | None = None, whole: bool = True) -> list[str]:
         """What turns around when one price is halved, or raised by half."""
         moved: dict[str, float] = {**self.prices, **(prices or {})}
         out = []
@@ -186,7 +194,7 @@ class Comparison:
                     out.append(f"{name} {how} ({number(value * factor)}): {names}")
         return out
 
-    def sweep(self, prices: dict[str, float] | None = None, whole: bool = False) -> str:
+    def sweep(self, prices: dict[str, float] | None = None, whole: bool = True) -> str:
         """The flips, as a sentence."""
         found = self.flips(prices, whole)
         tried = f"Each of the {len(self.prices)} prices halved, and raised by half: "
@@ -199,6 +207,10 @@ class Comparison:
     def parts(self) -> list[str]:
         """What a run's cycles are made of, in the order of the chart."""
         return [OWN, OWN_PORTS, *self.prices, REST]
+
+    def rows(self) -> list[str]:
+        """The parts that are not empty everywhere."""
+        return [part for part in self.parts() if any(self.part(i, part) for i in range(len(self.runs)))]
 
     def part(self, run: int, part: str) -> int:
         """Cycles of a part, at the measured prices."""
@@ -269,8 +281,8 @@ class Comparison:
 
     def _chart(self) -> str:
         parts = self.parts()
-        biggest = max(max(self.total(i) for i in range(len(self.runs))), Fraction(1))
-        scale = Fraction(WIDTH) / biggest
+        step = tick(max(self.total(i) for i in range(len(self.runs))))
+        scale = Fraction(WIDTH, TICKS * step)
         height = ROW * len(self.runs) + AXIS
         inside = ""
         for i, run in enumerate(self.runs):
@@ -281,7 +293,7 @@ class Comparison:
                 f"{round(self.total(i)):,} cycles</text>"
             )
             for k, part in enumerate(parts):
-                cycles = 0 if part == OWN else self.part(i, part)
+                cycles = self.part(i, part)
                 wide = cycles * scale
                 inside += (
                     f"<rect x='{float(x):.2f}' y='{y + 20}' width='{float(wide):.2f}' height='{BAR}' "
@@ -294,7 +306,7 @@ class Comparison:
             anchor = "start" if k == 0 else "end" if k == TICKS else "middle"
             inside += (
                 f"<text x='{place}' y='{height - 4}' font-size='12' text-anchor='{anchor}' data-tick='{k}'>"
-                f"{round(biggest * k / TICKS):,}</text>"
+                f"{step * k:,}</text>"
             )
         label = html.escape("; ".join(f"{r.name}: {round(self.total(i)):,}" for i, r in enumerate(self.runs)))
         return (
@@ -314,8 +326,8 @@ class Comparison:
             head += f"<th scope='col' class='pv-number'>{html.escape(run.name)}</th>"
         head += "<th scope='col'>who wins, if this price alone moves</th>"
         body = ""
-        for k, part in enumerate(self.parts()):
-            priced = part in self.prices
+        for part in self.rows():
+            k, priced = self.parts().index(part), part in self.prices
             row = f"<th scope='row'>{self._swatch(part)} {html.escape(part)}</th>"
             value = f"{self.prices[part]:,}" if priced else ""
             attribute = f" data-price='{list(self.prices).index(part)}'" if priced else ""
@@ -330,7 +342,7 @@ class Comparison:
             row += f"<td class='pv-change'{attribute}>{html.escape(self.change(part)) if priced else ''}</td>"
             body += f"<tr>{row}</tr>"
         foot = "<th scope='row'>all of it</th><td></td>" + "".join(
-            f"<td class='pv-number' data-whole='{i}'>{round(self.total(i, whole=True)):,}</td>"
+            f"<td class='pv-number' data-whole='{i}'>{round(self.total(i)):,}</td>"
             for i in range(len(self.runs))
         )
         return (
@@ -365,12 +377,10 @@ class Comparison:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
 
-EXPLAINED = (
-    "Compared is what a run spends in exits, and on port accesses, its own or the monitor's. The guest's "
-    "own work is left out: a guest that waits for a clock tick works the less, the longer its exits take."
-)
+EXPLAINED = "Compared are the whole runs, without the time asleep."
 NOTE = (
-    "Counts stay as measured. A gate for INT is cheaper than one for an exception and moves with it. "
+    "Counts stay as measured: a guest that waits for a clock would in truth wait less when its exits take "
+    "longer. A gate for INT is cheaper than one for an exception and moves with it. "
     "Gate code is the few instructions of the monitor's entry and exit; no price here moves them."
 )
 
@@ -390,12 +400,10 @@ def comparison_text(runs: Comparison | Iterable[Any], title: str = "") -> str:
     """The comparison as plain text."""
     shown = runs if isinstance(runs, Comparison) else Comparison(runs, title)
     prices = [["what", "price", *(run.name for run in shown.runs)]]
-    for part in shown.parts():
+    for part in shown.rows():
         price = f"{shown.prices[part]:,}" if part in shown.prices else ""
         prices.append([part, price, *(f"{shown.part(i, part):,}" for i in range(len(shown.runs)))])
-    prices.append(
-        ["all of it", "", *(f"{round(shown.total(i, whole=True)):,}" for i in range(len(shown.runs)))]
-    )
+    prices.append(["all of it", "", *(f"{round(shown.total(i)):,}" for i in range(len(shown.runs)))])
     moves = [["if this price alone moves", "who wins"]]
     moves += [[name, shown.change(name)] for name in shown.prices]
     sections = [

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,8 @@ def test_the_parts_add_up_to_the_clock() -> None:
     c = shown()
     for i, run in enumerate(runs()):
         assert sum(c.part(i, part) for part in c.parts()) == run.cycles - c.runs[i].idle
-        assert c.total(i, whole=True) == run.cycles - c.runs[i].idle
-        assert c.total(i) == c.total(i, whole=True) - c.runs[i].own
+        assert c.total(i) == run.cycles - c.runs[i].idle
+        assert c.total(i, whole=False) == c.total(i) - c.runs[i].own
         if run.meter is not None:
             inside = [part for part in c.parts() if part not in c.parts()[:2]]
             assert sum(c.part(i, part) for part in inside) == run.meter.cycles
@@ -80,7 +81,7 @@ def test_the_three_say_the_same() -> None:
 
 def test_the_crossing_is_where_both_cost_the_same() -> None:
     cheap, dear = metered(memory_read=100), metered(port_access=2)
-    c = comparison([Run("a", "x", 9000, 1, cheap), Run("b", "x", 9000, 1, dear)])
+    c = comparison([Run("a", "x", 1500, 1, cheap), Run("b", "x", 1900, 1, dear)])
     spans = c.winners(PORTS)  # 100 reads at 2 cycles are 2 accesses at 100
     assert spans == [(1, 100), (0, 60_000)]
     assert c.total(0, {PORTS: 100}) == c.total(1, {PORTS: 100})
@@ -99,7 +100,7 @@ def test_every_crossing_of_the_three_is_exact() -> None:
     found = 0
     for price in c.prices:
         spans = c.winners(price)
-        for (before, place), (after, _) in zip(spans, spans[1:]):
+        for (before, place), (after, _) in pairwise(spans):
             assert c.total(before, {price: place}) == c.total(after, {price: place})  # type: ignore[dict-item]
             assert c.order({price: float(place) - 1})[0] == before
             assert c.order({price: float(place) + 1})[0] == after
@@ -110,8 +111,8 @@ def test_every_crossing_of_the_three_is_exact() -> None:
 def test_own_port_accesses_follow_the_price() -> None:
     bare = Run("bare", "x", 1000, 1, None, Counter({PORTS: 2}))
     c = comparison([bare, Run("a", "x", 9000, 1, metered(port_access=2))])
-    assert c.total(0) == 600 and c.total(0, {PORTS: 10}) == 20
-    assert c.total(0, whole=True) == 1000
+    assert c.total(0, whole=False) == 600 and c.total(0, {PORTS: 10}, whole=False) == 20
+    assert c.total(0) == 1000 and c.total(0, {PORTS: 10}) == 420
 
 
 def test_a_meter_of_another_run_is_refused() -> None:
@@ -127,7 +128,7 @@ def test_text_and_html_state_the_same_numbers() -> None:
     plain = html.unescape(re.sub(r"<[^>]*>", " ", page))
     for words in (c.verdict(), c.sweep(), c.output(), *(c.change(price) for price in c.prices)):
         assert words in text and words in plain
-    for part in c.parts():
+    for part in c.rows():
         line = next(line for line in text.splitlines() if line.startswith(part + "  "))
         for i in range(len(c.runs)):
             cell = re.search(rf"data-cell='{i},{c.parts().index(part)}'>([\d,]+)<", page)
@@ -177,12 +178,12 @@ def test_the_browser_computes_what_python_does(show: Callable[..., Any]) -> None
         assert said == [c.change(name, now) for name in c.prices]
         page.get_by_role("button", name="Prices as measured").click()
         assert status(page) == c.verdict()
-    page.get_by_label("with the guest's own work").check()
-    assert status(page) == c.verdict(whole=True)
+    page.get_by_label("with the guest's own work").uncheck()
+    assert status(page) == c.verdict(whole=False)
     widths = page.locator("rect[data-run='0']").evaluate_all(
         "all => all.map(r => Number(r.getAttribute('width')))"
     )
-    assert widths[0] > 0
+    assert widths[0] == 0
 
 
 @pytest.mark.browser
