@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .comparisons import comparison as comparison
     from .comparisons import comparison_page as comparison_page
     from .comparisons import comparison_text as comparison_text
+    from .exit_timelines import ExitTimeline as ExitTimeline
+    from .exit_timelines import exit_timeline as exit_timeline
     from .instruction_tables import InstructionTable as InstructionTable
     from .instruction_tables import instruction_table as instruction_table
     from .listings import Listing as Listing
@@ -35,19 +37,21 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "Checkpoint": "checkpoints",
     "Comparison": "comparisons",
+    "ExitTimeline": "exit_timelines",
     "InstructionTable": "instruction_tables",
-    "OpcodeMap": "opcode_maps",
     "Listing": "listings",
+    "OpcodeMap": "opcode_maps",
     "Player": "trace_player",
     "Prediction": "prompts",
     "StackFigure": "stack_figures",
     "TracePlayer": "live",
     "checkpoint": "checkpoints",
-    "listing": "listings",
     "comparison": "comparisons",
     "comparison_page": "comparisons",
     "comparison_text": "comparisons",
+    "exit_timeline": "exit_timelines",
     "instruction_table": "instruction_tables",
+    "listing": "listings",
     "opcode_map": "opcode_maps",
     "player": "trace_player",
     "predict": "prompts",
@@ -57,20 +61,22 @@ _EXPORTS = {
 
 __all__ = [
     "Checkpoint",
-    "Listing",
     "Comparison",
+    "ExitTimeline",
     "InstructionTable",
+    "Listing",
     "OpcodeMap",
     "Player",
     "Prediction",
     "StackFigure",
     "TracePlayer",
     "checkpoint",
-    "listing",
     "comparison",
     "comparison_page",
     "comparison_text",
+    "exit_timeline",
     "instruction_table",
+    "listing",
     "opcode_map",
     "player",
     "predict",

@@ -3,13 +3,13 @@
 
 const DEAREST = 60000;
 const TICKS = 5;
+const ROUND = [10, 12, 15, 20, 25, 30, 40, 50, 60, 80];
 const decimal = (value) => value.toLocaleString("en", { maximumFractionDigits: 1 });
 
 // A round number of which TICKS make up at least so much.
 function tick(biggest) {
-  let step = 1;
-  while (TICKS * step < biggest) step = String(step)[0] === "2" ? Math.floor((step * 5) / 2) : step * 2;
-  return step;
+  for (let unit = 1; ; unit *= 10)
+    for (const digits of ROUND) if (TICKS * digits * unit >= biggest) return digits * unit;
 }
 
 class Comparison {

@@ -13,7 +13,7 @@ the price of a port as those of a monitor do.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from . import house
 GATES, PORTS = "gate entry and IRET", "port access"
 OWN, OWN_PORTS, REST = "the guest's own work", "port access by the guest", "gate code, TLB misses"
 DEAREST = 60_000  # as CostModel has it
+ROUND = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 WIDTH, BAR, ROW, AXIS, TICKS = 1000, 22, 46, 26, 5
 
 
@@ -75,10 +76,12 @@ def number(value: float | Fraction) -> str:
 
 def tick(biggest: Fraction) -> int:
     """A round number of which TICKS make up at least so much."""
-    step = 1
-    while TICKS * step < biggest:
-        step = step * 5 // 2 if str(step)[0] == "2" else step * 2
-    return step
+    unit = 1
+    while True:
+        for digits in ROUND:
+            if TICKS * digits * unit >= biggest:
+                return digits * unit
+        unit *= 10
 
 
 class Comparison:
@@ -408,24 +411,11 @@ def comparison_text(runs: Comparison | Iterable[Any], title: str = "") -> str:
     moves += [[name, shown.change(name)] for name in shown.prices]
     sections = [
         f"{shown.title}\n{shown.output()}",
-        _columns([shown.SUMMARY, *shown.summary_rows()]),
+        house.columns([shown.SUMMARY, *shown.summary_rows()]),
         f"{shown.verdict()}\n({EXPLAINED})",
-        _columns(prices),
-        _columns(moves, left=2),
+        house.columns(prices),
+        house.columns(moves, left=2),
         shown.sweep(),
-        _columns([shown._reason_head(), *shown.reason_rows()]),
+        house.columns([shown._reason_head(), *shown.reason_rows()]),
     ]
     return "\n\n".join(sections)
-
-
-def _columns(rows: Sequence[Sequence[Any]], left: int = 1) -> str:
-    """Rows as aligned columns, the first ones to the left."""
-    cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths))
-        ).rstrip()
-        for row in cells
-    )

@@ -73,6 +73,19 @@ def table(
     return f"<table>{words}<thead><tr>{top}</tr></thead><tbody>{body}</tbody>{end}</table>"
 
 
+def columns(rows: Sequence[Sequence[Any]], left: int = 1) -> str:
+    """Rows as aligned columns, the first ones to the left."""
+    cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in cells
+    )
+
+
 @cache
 def script(*names: str) -> str:
     """JavaScript files one behind the other, without comments, indents and exports."""
