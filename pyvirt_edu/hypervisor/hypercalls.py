@@ -85,12 +85,15 @@ class Hypercalls:
 
     def update_va_mapping(self, frame: Frame) -> None:
         """Map the linear page EBX to the page-table entry ECX, and flush it."""
-        linear = self.cpu.ebx
-        table = int.from_bytes(self.machine.read(self.directory + (linear >> 22) * 4, 4), "little")
-        self.machine.write((table & ~0xFFF) + (linear >> 12 & 1023) * 4, self.cpu.ecx.to_bytes(4, "little"))
+        self.set_entry(self.cpu.ebx, self.cpu.ecx)
+        self.gates.flush_page(self.cpu.ebx)
+
+    def set_entry(self, linear: int, entry: int) -> None:
+        """Write the entry of a page into the domain's page table."""
         self.meter.spend("page-table read")
         self.meter.spend("page-table write")
-        self.gates.flush_page(linear)
+        table = int.from_bytes(self.machine.read(self.directory + (linear >> 22) * 4, 4), "little")
+        self.machine.write((table & ~0xFFF) + (linear >> 12 & 1023) * 4, entry.to_bytes(4, "little"))
 
     def console_io(self, frame: Frame) -> None:
         """Write the text at EBX."""

@@ -16,9 +16,9 @@ SILENT = ("pushfd", "popfd")  # in ring 1 they do the wrong thing with IF, and d
 
 class TrapAndEmulate:
     def __init__(self, machine: Machine, patch: tuple[int, int] = (0, 0)) -> None:
+        self.virtual_if, self.cr = False, {0: machine.cpu.cr0, 2: 0, 3: 0, 4: 0}  # as the kernel sees it
         self.gates = TrapGates(machine, self.handle)
         self.cpu, self.meter = machine.cpu, self.gates.meter
-        self.virtual_if, self.cr = False, {0: 0x11, 2: 0, 3: 0, 4: 0}  # what the kernel sees
         self.gdt = self.idt = self.tss = 0  # where the kernel keeps its tables
         self.pending, self.system_calls = list[int](), set[int]()
         self.patched = put_breakpoints(self.gates, *patch, SILENT)
