@@ -25,5 +25,7 @@ html_theme_options = {
     "navbar_persistent": [],  # the side bar has a search field already
 }
 html_context = {"default_mode": "auto"}
+html_static_path = ["_static"]
+html_css_files = ["outputs.css"]
 html_copy_source = False
 html_show_sourcelink = False
