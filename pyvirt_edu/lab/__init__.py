@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .comparisons import comparison as comparison
     from .comparisons import comparison_page as comparison_page
     from .comparisons import comparison_text as comparison_text
+    from .console_widget import ConsoleWidget as ConsoleWidget
     from .exit_timelines import ExitTimeline as ExitTimeline
     from .exit_timelines import exit_timeline as exit_timeline
     from .instruction_tables import InstructionTable as InstructionTable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .prompts import Prediction as Prediction
     from .prompts import predict as predict
     from .prompts import predictions as predictions
+    from .screen_widget import ScreenWidget as ScreenWidget
     from .stack_figures import StackFigure as StackFigure
     from .stack_figures import stack_figure as stack_figure
     from .trace_player import Player as Player
@@ -37,12 +39,14 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "Checkpoint": "checkpoints",
     "Comparison": "comparisons",
+    "ConsoleWidget": "console_widget",
     "ExitTimeline": "exit_timelines",
     "InstructionTable": "instruction_tables",
     "Listing": "listings",
     "OpcodeMap": "opcode_maps",
     "Player": "trace_player",
     "Prediction": "prompts",
+    "ScreenWidget": "screen_widget",
     "StackFigure": "stack_figures",
     "TracePlayer": "live",
     "checkpoint": "checkpoints",
@@ -62,12 +66,14 @@ _EXPORTS = {
 __all__ = [
     "Checkpoint",
     "Comparison",
+    "ConsoleWidget",
     "ExitTimeline",
     "InstructionTable",
     "Listing",
     "OpcodeMap",
     "Player",
     "Prediction",
+    "ScreenWidget",
     "StackFigure",
     "TracePlayer",
     "checkpoint",
