@@ -15,6 +15,7 @@ import re
 import struct
 from collections.abc import Callable
 from functools import cache, wraps
+from itertools import count
 from typing import Any, Protocol
 
 from ..computer import Machine
@@ -111,7 +112,7 @@ class Drill:
         assert right is not None
         if got == right:
             return (
-                f"The value is right. Write it in {'decimal' if self.base == 10 else 'hexadecimal, 0x...'}."
+                f"The value is right. Write it in {'decimal' if self.base == 10 else 'hexadecimal, with 0x'}."
             )
         if got == -right:
             return "The size is right, the sign is not."
@@ -233,7 +234,12 @@ def _seeded(make: Callable[[random.Random], Drill]) -> Kind:
     @wraps(make)
     def drill(seed: int = 0) -> Drill:
         made = make(random.Random(seed))
-        made.another = lambda: drill(seed + 1)
+
+        def another() -> Drill:
+            later = (drill(seed + step) for step in count(1))
+            return next(found for found in later if repr(found) != repr(made))
+
+        made.another = another
         return made
 
     return drill
@@ -332,10 +338,10 @@ def flags_drill(pick: random.Random) -> Drill:
 @_seeded
 def eax_drill(pick: random.Random) -> Drill:
     """A few instructions: what is in EAX?"""
-    a, b, count = pick.randint(1, 9), pick.randint(1, 9), pick.randint(2, 5)
-    code = f"mov eax, {a}\nmov ecx, {count}\nagain: add eax, {b}\ndec ecx\njnz again"
+    a, b, rounds = pick.randint(1, 9), pick.randint(1, 9), pick.randint(2, 5)
+    code = f"mov eax, {a}\nmov ecx, {rounds}\nagain: add eax, {b}\ndec ecx\njnz again"
     value = _run(code).cpu.eax
-    why = f"The loop runs {count} times: {a} + {count} * {b} = {value}."
+    why = f"The loop runs {rounds} times: {a} + {rounds} * {b} = {value}."
     ending = pick.choice(("", "push", "jump"))
     if ending == "push":
         code += "\npush eax\nadd eax, 100\npop eax"
