@@ -86,7 +86,8 @@ class Drill:
             return f"Right. {self.why}"
         slip = self._slip(said)
         if tries < 2:
-            return f"Not yet. {slip or self.hint}".rstrip()
+            hint = "" if slip and not self.names else self.hint
+            return " ".join(filter(None, ("Not yet.", slip, hint)))
         return f"Not yet. {slip + ' ' if slip else ''}{self.why}"
 
     def _slip(self, said: str) -> str:
