@@ -59,7 +59,7 @@ class StackFigure:
             f'<text x="{x}" y="20" font-size="13" opacity="0.8"{anchor}>{text}</text>'
             for x, text, anchor in (
                 (ADDRESS, "address", ""),
-                (BOX + BOX_WIDTH / 2, "word", ' text-anchor="middle"'),
+                (BOX + BOX_WIDTH / 2, "value", ' text-anchor="middle"'),
             )
         )
         return (
