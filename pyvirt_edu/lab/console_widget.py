@@ -23,6 +23,8 @@ class ConsoleWidget(GuestWidget):
     def _do(self, action: str, what: Any) -> None:
         if action == "type":
             self.runner.type(str(what))
+        elif action == "paste":
+            self.runner.type(str(what).replace("\n", "\r"))  # as if Enter were pressed
         else:
             super()._do(action, what)
 

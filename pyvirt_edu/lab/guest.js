@@ -58,7 +58,7 @@ function guest(model, el, label, help, keys) {
     const text = event.clipboardData.getData("text/plain");
     event.preventDefault();
     event.stopPropagation();
-    if (text) tell("type", text.replace(/\r\n?|\n/g, "\n"));
+    if (text) tell("paste", text.replace(/\r\n?|\n/g, "\n"));
   });
 
   const update = () => {

@@ -33,6 +33,7 @@ class GuestWidget(anywidget.AnyWidget):
     def __init__(self, machine: Any, run: Callable[..., Any] | None = None) -> None:
         self.runner = runner(machine, run)
         super().__init__(status=self.runner.status())
+        self._answer_anywhere()
         self.on_msg(self._message)
         self.runner.listen(self._show)
 
@@ -79,6 +80,19 @@ class GuestWidget(anywidget.AnyWidget):
         super().close()
 
     # --- the browser's side ------------------------------------------------------------
+
+    def _send(self, msg: Any, buffers: Any = None) -> None:
+        super()._send(msg, buffers)
+        self._answer_anywhere()
+
+    def _answer_anywhere(self) -> None:
+        """Let clicks come in while a cell computes.
+
+        JupyterLab sends them to a thread of their own; newer ipykernels send them back to the
+        thread that spoke last, which may be the one that computes.
+        """
+        if self.comm is not None:
+            vars(self.comm).pop("_reply_subshell_id", None)
 
     def _message(self, _widget: Any, content: Any, _buffers: Any) -> None:
         """A click or a key. Whatever goes wrong is told in the status line."""

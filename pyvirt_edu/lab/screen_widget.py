@@ -29,7 +29,7 @@ class ScreenWidget(GuestWidget):
     def _do(self, action: str, what: Any) -> None:
         if action == "press":
             self.runner.press(*map(str, what))
-        elif action == "type":
+        elif action in ("type", "paste"):
             self.type(str(what))
         else:
             super()._do(action, what)

@@ -115,7 +115,8 @@ def test_typing_into_a_running_guest(console: ConsoleWidget) -> None:
     click(console, "run")
     for key in "hi\r\x03\x1b[A":
         click(console, "type", key)
-    wait(lambda: console.machine.console.output == b"hi\r\x03\x1b[A")
+    click(console, "paste", "x\ny")
+    wait(lambda: console.machine.console.output == b"hi\r\x03\x1b[Ax\ry")
     console.pause()
     assert (
         console.status["state"] == "paused" and console.status["instructions"] == console.machine.instructions
@@ -282,6 +283,9 @@ def test_the_screen_and_its_keyboard() -> None:
     assert any(text.startswith("SEEN") for news in sent for row in news["rows"].values() for *_, text in row)
     click(widget, "press", ["ctrl", "alt", "delete"])
     assert widget.machine.keyboard.waiting > 0
+    waiting = widget.machine.keyboard.waiting
+    click(widget, "paste", "A\n")
+    assert widget.machine.keyboard.waiting > waiting
     click(widget, "type", "é")
     assert "no key for 'é'" in widget.status["why"]
     sent.clear()
