@@ -92,7 +92,7 @@ class GuestWidget(anywidget.AnyWidget):
         thread that spoke last, which may be the one that computes.
         """
         if self.comm is not None:
-            vars(self.comm).pop("_reply_subshell_id", None)
+            getattr(self.comm, "__dict__", {}).pop("_reply_subshell_id", None)
 
     def _message(self, _widget: Any, content: Any, _buffers: Any) -> None:
         """A click or a key. Whatever goes wrong is told in the status line."""

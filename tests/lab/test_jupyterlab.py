@@ -167,7 +167,8 @@ def test_typing_while_another_cell_computes(notebook: Callable[..., Any]) -> Non
         """() => {
             const clipboardData = new DataTransfer();
             clipboardData.setData("text/plain", "two\\nlines ");
-            document.activeElement.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
+            const event = new ClipboardEvent("paste", { clipboardData, bubbles: true });
+            document.activeElement.dispatchEvent(event);
         }"""
     )
     until(lambda: "lines " in page.locator(".pv-paper").text_content())
