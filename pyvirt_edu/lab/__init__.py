@@ -10,6 +10,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .charts import Chart as Chart
+    from .charts import bars as bars
+    from .charts import lines as lines
+    from .charts import show as show
+    from .charts import stacked_bars as stacked_bars
     from .checkpoints import Checkpoint as Checkpoint
     from .checkpoints import checkpoint as checkpoint
     from .comparisons import Comparison as Comparison
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
 
 #: Public name: the module that has it.
 _EXPORTS = {
+    "Chart": "charts",
     "Checkpoint": "checkpoints",
     "Comparison": "comparisons",
     "ConsoleWidget": "console_widget",
@@ -49,21 +55,26 @@ _EXPORTS = {
     "ScreenWidget": "screen_widget",
     "StackFigure": "stack_figures",
     "TracePlayer": "live",
+    "bars": "charts",
     "checkpoint": "checkpoints",
     "comparison": "comparisons",
     "comparison_page": "comparisons",
     "comparison_text": "comparisons",
     "exit_timeline": "exit_timelines",
     "instruction_table": "instruction_tables",
+    "lines": "charts",
     "listing": "listings",
     "opcode_map": "opcode_maps",
     "player": "trace_player",
     "predict": "prompts",
     "predictions": "prompts",
+    "show": "charts",
     "stack_figure": "stack_figures",
+    "stacked_bars": "charts",
 }
 
 __all__ = [
+    "Chart",
     "Checkpoint",
     "Comparison",
     "ConsoleWidget",
@@ -76,18 +87,22 @@ __all__ = [
     "ScreenWidget",
     "StackFigure",
     "TracePlayer",
+    "bars",
     "checkpoint",
     "comparison",
     "comparison_page",
     "comparison_text",
     "exit_timeline",
     "instruction_table",
+    "lines",
     "listing",
     "opcode_map",
     "player",
     "predict",
     "predictions",
+    "show",
     "stack_figure",
+    "stacked_bars",
 ]
 
 
