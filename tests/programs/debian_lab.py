@@ -57,6 +57,27 @@ def busybox() -> bytes:
     return (package("busybox-static:i386") / "bin/busybox").read_bytes()
 
 
+def merged(names: list[str], where: Path) -> Path:
+    """Packages of i386 in one tree, as an installation has them."""
+    for name in names:
+        shutil.copytree(package(f"{name}:i386"), where, symlinks=True, dirs_exist_ok=True)
+    return where
+
+
+def compiled(source: Path, root: Path, out: Path) -> Path:
+    """A C program, for the x87, linked with the static C library of ``merged`` packages."""
+    library = root / "usr/lib/i386-linux-gnu"
+    gcc = subprocess.run(["gcc", "-print-file-name=include"], capture_output=True, text=True).stdout.strip()
+    command = "gcc -m32 -O2 -march=i686 -mfpmath=387 -mno-sse -std=gnu11 -static -nostdlib -nostdinc".split()
+    for folder in (root / "usr/include/i386-linux-gnu", root / "usr/include", Path(gcc)):
+        command += ["-isystem", str(folder)]
+    command += ["-o", str(out), str(library / "crt1.o"), str(library / "crti.o"), str(source)]
+    archives = [library / "libm.a", library / "libc.a", *root.rglob("libgcc.a"), *root.rglob("libgcc_eh.a")]
+    command += ["-Wl,--start-group", *map(str, archives), "-Wl,--end-group", str(library / "crtn.o")]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return out
+
+
 def with_dependencies(root: Path, wanted: list[str]) -> list[Path]:
     """Kernel modules in an order in which they can be loaded."""
     known = {path.stem.replace("-", "_"): path for path in root.rglob("*.ko")}

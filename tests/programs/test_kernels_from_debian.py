@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,16 @@ import pytest
 from pyvirt_edu import Machine
 from pyvirt_edu.machine.errors import ImageError
 
-from .debian_lab import FILE, ext2, newest, ram_disk, with_dependencies
+from .debian_lab import (
+    FILE,
+    FOLDER,
+    compiled,
+    ext2,
+    merged,
+    newest,
+    ram_disk,
+    with_dependencies,
+)
 
 pytestmark = pytest.mark.long
 
@@ -142,6 +153,62 @@ def test_linux_with_pae_and_a_large_ram_disk() -> None:
     hears(m, hashlib.md5(noise).hexdigest(), "-686-pae")
     halts(m)
     assert not complaints(m.console.serial)
+
+
+NUMBERS = Path(__file__).parent / "numbers"
+LIBRARIES = "libc.so.6 libm.so.6 libcrypt.so.1 libresolv.so.2".split()
+
+
+def test_programs_of_debian_compute_as_on_the_host(tmp_path: Path) -> None:
+    """awk, Perl and a program of the C library, the same files under Linux here and on the host's
+    processor. Debian's i386 computes on the x87."""
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    version = subprocess.run(["gcc", "-dumpversion"], capture_output=True, text=True).stdout.strip()
+    names = ["libc6", "libc6-dev", "libcrypt1", "mawk", "perl-base", f"libgcc-{version}-dev"]
+    root = merged(names, tmp_path / "root")
+    libraries = root / "lib/i386-linux-gnu"
+    loader = [str(root / "lib/ld-linux.so.2"), "--library-path", str(libraries)]
+    report = compiled(NUMBERS / "report.c", root, tmp_path / "report")
+    commands = {
+        "report": [str(report)],
+        "mawk": [*loader, str(root / "usr/bin/mawk"), "-f", str(NUMBERS / "numbers.awk")],
+        "perl": [*loader, str(root / "usr/bin/perl"), str(NUMBERS / "numbers.pl")],
+    }
+    expected = {}
+    for name, command in commands.items():
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={"LC_ALL": "C"})
+        except OSError:
+            pytest.skip("this host runs no 32-bit programs")
+        assert done.returncode == 0 and len(done.stdout) > 500, done.stderr
+        expected[name] = done.stdout
+    files = [("lib/i386-linux-gnu", FOLDER, b"")]
+    files += [(f"lib/i386-linux-gnu/{name}", FILE, (libraries / name).read_bytes()) for name in LIBRARIES]
+    contents = {
+        "lib/ld-linux.so.2": root / "lib/ld-linux.so.2",
+        "report": report,
+        "mawk": root / "usr/bin/mawk",
+        "perl": root / "usr/bin/perl",
+        "numbers.awk": NUMBERS / "numbers.awk",
+        "numbers.pl": NUMBERS / "numbers.pl",
+    }
+    files += [(name, FILE, path.read_bytes()) for name, path in contents.items()]
+    script = "export LC_ALL=C\n"
+    for name, line in (
+        ("report", "/report"),
+        ("mawk", "/mawk -f /numbers.awk"),
+        ("perl", "/perl /numbers.pl"),
+    ):
+        script += f"echo begin {name}; {line}; echo end {name}\n"
+    m = Machine(ram="96MiB", history=False)
+    append = f"console=ttyS0 quiet {SHORT}"
+    m.boot(kernel(newest("686")), append=append, initrd=ram_disk(script + "poweroff -f\n", files))
+    halts(m)
+    printed = m.console.serial.replace("\r\n", "\n")
+    for name, text in expected.items():
+        mine = printed.split(f"begin {name}\n")[1].split(f"end {name}\n")[0]
+        assert mine.splitlines() == text.splitlines()
 
 
 def test_too_little_memory_for_linux_is_said() -> None:
