@@ -13,7 +13,7 @@ from pyvirt_edu import Machine, assemble
 from pyvirt_edu.devices.network import STATION
 from pyvirt_edu.guests import tiny
 
-from .debian_lab import grub_disk, package
+from .debian_lab import grub_disk, newest, package, ram_disk
 from .test_debian import BOOT_SECTOR, needs_seabios
 
 TINY = tiny.image("tiny2")
@@ -198,3 +198,24 @@ def test_gnu_mach_starts_a_task() -> None:
         assert m.console.wait_for(text, 2_000_000_000).reason == "until", m.console.serial
     m.run(max_instructions=100_000)
     assert m.cpu.cpl == 3
+
+
+# --- Linux from a disk ------------------------------------------------------------------------
+
+
+@pytest.mark.long
+@needs_seabios
+@pytest.mark.parametrize("command", ["linux", "linux16"])
+def test_grub_boots_linux(command: str, tmp_path: Path) -> None:
+    """The kernel comes off the disk; with linux16 its own 16-bit code asks the BIOS about the machine."""
+    vmlinuz = next((newest("686") / "boot").glob("vmlinuz-*")).read_bytes()
+    script = "echo hello from $(uname -r); grep -c . /proc/ioports; reboot -f\n"
+    files = {"vmlinuz": vmlinuz, "initrd": ram_disk(script)}
+    initrd = command.replace("linux", "initrd")
+    commands = f"{command} /vmlinuz console=ttyS0 cryptomgr.notests\n{initrd} /initrd\nboot"
+    m = Machine(ram="128MiB", history=False)
+    m.boot(grub_disk(files, commands, tmp_path))
+    for text in ("Linux version 6", "BIOS-e820: [mem 0x0000000000100000-0x0000000007ff", "hello from 6"):
+        assert m.console.wait_for(text, 6_000_000_000).reason == "until", m.console.serial + m.screen.text
+    assert m.run(max_instructions=1_000_000_000).reason == "reset"
+    shows(m, "SeaBIOS", "GRUB loading")  # and once more
