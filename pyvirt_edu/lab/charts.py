@@ -56,7 +56,7 @@ def template() -> Any:
             "margin": {"l": 60, "r": 20, "t": 48, "b": 48},
             "xaxis": {**axis, "showgrid": False},
             "yaxis": {**axis, "tickformat": ",", "rangemode": "tozero"},
-            "legend": {"orientation": "h", "y": -0.2},
+            "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "traceorder": "normal"},
             "hovermode": "closest",
         }
     )

@@ -125,7 +125,7 @@ class Comparison {
   }
   change(k) {
     const spans = this.winners(k);
-    if (spans.length === 1) return this.names[spans[0][0]] + " at every price";
+    if (spans.length === 1) return "always " + this.names[spans[0][0]];
     return spans
       .map(([run, high], i) => {
         if (i === spans.length - 1) return "then " + this.names[run];

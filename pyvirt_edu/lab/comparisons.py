@@ -175,7 +175,7 @@ class Comparison:
         """Who wins, if one price alone moves."""
         spans = self.winners(price, prices, whole)
         if len(spans) == 1:
-            return f"{self.runs[spans[0][0]].name} at every price"
+            return f"always {self.runs[spans[0][0]].name}"
         parts = []
         for place, (run, high) in enumerate(spans):
             name = self.runs[run].name

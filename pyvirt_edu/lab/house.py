@@ -70,7 +70,8 @@ def table(
     words = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     end = f"<tfoot>{line(foot)}</tfoot>" if foot is not None else ""
     body = "".join(map(line, rows))
-    return f"<table>{words}<thead><tr>{top}</tr></thead><tbody>{body}</tbody>{end}</table>"
+    whole = f"<table>{words}<thead><tr>{top}</tr></thead><tbody>{body}</tbody>{end}</table>"
+    return f"<div class='pv-scroll'>{whole}</div>"
 
 
 def columns(rows: Sequence[Sequence[Any]], left: int = 1) -> str:

@@ -87,7 +87,7 @@ def test_the_crossing_is_where_both_cost_the_same() -> None:
     assert c.total(0, {PORTS: 100}) == c.total(1, {PORTS: 100})
     assert c.change(PORTS) == "b below 100, then a"
     assert c.verdict() == "a wins with 1,500 cycles; b takes 1,900, 26.7% more."
-    assert c.change(GATES) == "a at every price"
+    assert c.change(GATES) == "always a"
     assert c.sweep().endswith("the order stays.")
     assert c.flips({PORTS: 140}) == [
         "port access halved (70): b, then a",
