@@ -103,7 +103,7 @@ def para_virtualization(
     return measure("hypercalls", m, hypervisor(m))
 
 
-class Comparison(list[Run]):
+class Runs(list[Run]):
     """Runs side by side."""
 
     def rows(self) -> list[tuple[str, ...]]:
@@ -112,6 +112,7 @@ class Comparison(list[Run]):
             ("exits", [run.exits for run in self]),
             ("cycles in exits", [run.exit_cycles for run in self]),
             ("cycles of the guest itself", [run.guest_cycles for run in self]),
+            ("cycles busy", [run.guest_cycles + run.exit_cycles for run in self]),
             ("cycles asleep", [run.idle for run in self]),
             ("cycles in all", [run.cycles for run in self]),
             ("instructions", [run.instructions for run in self]),
@@ -133,16 +134,16 @@ class Comparison(list[Run]):
         cells = "".join(f"<th>{html.escape(name)}</th>" for name in head)
         lines = "".join(
             f"<tr><th style='text-align:left'>{row[0]}</th>"
-            + "".join(f"<td>{c}</td>" for c in row[1:])
+            + "".join(f"<td style='text-align:right'>{c}</td>" for c in row[1:])
             + "</tr>"
             for row in body
         )
         return f"<table><tr>{cells}</tr>{lines}</table>"
 
 
-def compare(costs: CostModel | None = None) -> Comparison:
+def compare(costs: CostModel | None = None) -> Runs:
     """tiny2 all three ways. The outputs are equal, or this raises."""
-    runs = Comparison([bare_metal(costs), full_virtualization(costs), para_virtualization(costs)])
+    runs = Runs([bare_metal(costs), full_virtualization(costs), para_virtualization(costs)])
     for run in runs:
         if run.text != runs[0].text:
             raise MachineError(f"{run.name} printed something else than {runs[0].name}:\n{run.text}")
