@@ -17,6 +17,10 @@ class ConsoleWidget(GuestWidget):
 
     _esm = module("console.js")
 
+    def __init__(self, machine: Any, run: Any = None) -> None:
+        _ = machine.console  # a machine without devices says that it has none
+        super().__init__(machine, run)
+
     def type(self, text: str) -> None:
         self.runner.type(text)
 

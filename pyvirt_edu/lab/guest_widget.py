@@ -96,6 +96,8 @@ class GuestWidget(anywidget.AnyWidget):
 
     def _message(self, _widget: Any, content: Any, _buffers: Any) -> None:
         """A click or a key. Whatever goes wrong is told in the status line."""
+        if self.runner.running:
+            self.runner.error = ""
         try:
             self._do(content["do"], content.get("what"))
         except Exception as error:

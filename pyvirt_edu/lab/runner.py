@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..devices.clock import CPU_HZ
+from ..devices.keys import CODES, NAMED, SHIFTED
 from ..machine.errors import MachineError
 from ..machine.exits import Exit
 from .terminal import Terminal
@@ -208,6 +209,10 @@ class Runner:
 
     def press(self, *names: str) -> None:
         """For the keyboard: keys pressed together; a single character is typed as it stands."""
+        for name in names:
+            letter = len(names) == 1 and (name in NAMED or name in SHIFTED or name.lower() in CODES)
+            if name not in CODES and not letter:
+                raise MachineError(f"a US keyboard has no key for {name!r}")
         self._keys.append(names)
         self._enter()
 
@@ -316,7 +321,9 @@ class Runner:
         """What the status line says."""
         m = self.machine
         state = "running" if self.running else "paused"
-        if self.error:
+        if self.running:
+            pass
+        elif self.error:
             state = "stopped"
         elif self.why.startswith("halt"):
             state = "halted"

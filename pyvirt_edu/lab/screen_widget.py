@@ -14,6 +14,7 @@ class ScreenWidget(GuestWidget):
     _esm = module("screen.js")
 
     def __init__(self, machine: Any, run: Any = None) -> None:
+        self._screen = machine.screen
         self._rows: list[Any] = []
         self._looks: Any = None
         super().__init__(machine, run)
@@ -36,7 +37,7 @@ class ScreenWidget(GuestWidget):
 
     def _show(self, everything: bool = False) -> None:
         super()._show()
-        screen = self.machine.screen
+        screen = self._screen
         rows = screen._runs() if screen.mode == "text" else []
         looks = [len(rows), screen.columns, screen.colours, screen.cursor]
         changed = {i: row for i, row in enumerate(rows) if everything or row != self._row(i)}
@@ -48,7 +49,7 @@ class ScreenWidget(GuestWidget):
         return self._rows[number] if number < len(self._rows) else None
 
     def _text(self) -> str:
-        return f"{self.machine.screen!r}\n[{self.runner.sentence()}]"
+        return f"{self._screen!r}\n[{self.runner.sentence()}]"
 
     def _html(self) -> str:
-        return f"{self.machine.screen._repr_html_()}<p>{html.escape(self.runner.sentence())}</p>"
+        return f"{self._screen._repr_html_()}<p>{html.escape(self.runner.sentence())}</p>"

@@ -27,7 +27,7 @@ m = polling()
 """
 BUSY = """
 import time
-total, end = 0, time.monotonic() + 25
+total, end = 0, time.monotonic() + 90
 while time.monotonic() < end and not m.console.text.endswith("stop"):
     total += sum(range(1000))
 print("computed", "and saw stop" if m.console.text.endswith("stop") else "to the end")
