@@ -12,6 +12,7 @@ from pathlib import Path
 
 from . import __version__
 from .commands import run as run_command
+from .commands.demo import DEMOS, demo
 
 
 def warm_up() -> None:
@@ -85,6 +86,10 @@ def main(arguments: list[str] | None = None) -> int:
     run_command.add_arguments(command)
     command = commands.add_parser("guests", help="list the guests that come with the package")
     command.add_argument("--write", type=Path, metavar="FOLDER", help="write their images to a folder")
+    command = commands.add_parser("demo", help="one kernel three ways: text, and a page with sliders")
+    command.add_argument("name", nargs="?", choices=list(DEMOS), default="three-ways")
+    command.add_argument("--html", type=Path, metavar="FILE", default=Path("pyvirt-demo.html"))
+    command.add_argument("--open", action="store_true", help="open the page in the browser")
     commands.add_parser("bench", add_help=False, help="measure speed: `pyvirt bench --help`")
     given, rest = parser.parse_known_args(arguments)
     if given.command == "lab":
@@ -94,6 +99,9 @@ def main(arguments: list[str] | None = None) -> int:
     if given.command == "run" and not rest:
         warm_up()
         return run_command.run(given)
+    if given.command == "demo" and not rest:
+        warm_up()
+        return demo(given.name, given.html, given.open)
     if given.command == "guests" and not rest:
         from .commands.guests import guests
 

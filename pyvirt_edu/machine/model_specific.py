@@ -23,7 +23,7 @@ from .layout import (
 from .privilege import require_ring_0
 
 WORD32 = 0xFFFF_FFFF
-MSR_TSC, MSR_APIC_BASE, MSR_MICROCODE = 0x10, 0x1B, 0x8B
+MSR_TSC, MSR_PLATFORM, MSR_APIC_BASE, MSR_MICROCODE = 0x10, 0x17, 0x1B, 0x8B
 MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP = 0x174, 0x175, 0x176
 # of IA32_APIC_BASE only the address can change: there is no APIC to enable
 APIC_ADDRESS, APIC_BOOT = 0xF_FFFF_F000, 0x100
@@ -64,8 +64,8 @@ def read_msr(m):
         put_edx_eax(m, time_stamp(m))
     elif number == MSR_APIC_BASE:
         put_edx_eax(m, c[APIC_BASE])
-    elif number == MSR_MICROCODE:
-        put_edx_eax(m, 0)  # no update was loaded
+    elif number == MSR_PLATFORM or number == MSR_MICROCODE:
+        put_edx_eax(m, 0)  # the first of the platforms; no update was loaded
     elif number == MSR_SYSENTER_CS:
         put_edx_eax(m, c[SYSENTER_CS])
     elif number == MSR_SYSENTER_ESP:

@@ -423,6 +423,19 @@ def test_model_specific_registers(run):
         assert log_here[1:] == [(GP, 0)]
 
 
+def test_microcode_drivers_find_their_registers(run):
+    """4, table 2-20: IA32_PLATFORM_ID is there from the Pentium II on and read-only."""
+    program = Program(
+        "mov ecx, 0x17\nor eax, -1\nor edx, -1\nrdmsr\nor eax, edx\ncall log\n"
+        "mov ecx, 0x8b\nxor eax, eax\nxor edx, edx\nwrmsr\nmov ebx, 1\nmov eax, 1\ncpuid\n"
+        "mov ecx, 0x8b\nrdmsr\nmov eax, 1\ncall log\n" + expect("mov ecx, 0x17\nwrmsr")
+    )
+    log_here = faults(run(program))
+    assert log_here[:2] == [0, 1]
+    if run is run_here:  # QEMU ignores writes to unknown ones
+        assert log_here[2:] == [(GP, 0)]
+
+
 # --- HLT ----------------------------------------------------------------------------------------------
 
 
