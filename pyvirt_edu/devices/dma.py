@@ -8,9 +8,9 @@ byte after the other, and each takes the time that the device gives it.
 
 from __future__ import annotations
 
-from ..machine.handles import devices
-from ..machine.jit import core
-from ..machine.physical import dma_read_byte, dma_write_byte
+from ..machine.handles import call_unit, devices
+from ..machine.hostaccess_ops import HOST_DMA_READ, HOST_DMA_WRITE
+from ..machine.jit import UNIT_HOST_ACCESS, core
 from .layout import DMA
 
 # words: two controllers with four channels each, then the page registers 80h to 8Fh
@@ -83,7 +83,8 @@ def current_address(m, channel):
 def byte_to_memory(m, channel, value):
     """A device hands over a byte; 1 at the terminal count."""
     if devices(m)[channel_words(0, channel) + MODE] >> 2 & 3 == TO_MEMORY:
-        dma_write_byte(m, channel, current_address(m, channel), value)
+        what = value | channel << 8
+        call_unit(m, UNIT_HOST_ACCESS, HOST_DMA_WRITE, current_address(m, channel), what)
     return advance(m, channel)
 
 
@@ -92,7 +93,7 @@ def byte_from_memory(m, channel):
     """A byte for a device; bit 8 is on at the terminal count."""
     value = 0
     if devices(m)[channel_words(0, channel) + MODE] >> 2 & 3 == FROM_MEMORY:
-        value = dma_read_byte(m, channel, current_address(m, channel))
+        value = call_unit(m, UNIT_HOST_ACCESS, HOST_DMA_READ, current_address(m, channel), channel)
     return value | advance(m, channel) << 8
 
 
