@@ -117,7 +117,8 @@ class Machine(bare.Machine):
     def attach_floppy(self, image: Image | Disk, drive: int = 0, mode: str = "overlay") -> Disk:
         """Put a floppy disk into a drive: an image of 160K to 2.88M. The modes are `attach_disk`'s.
 
-        A disk that is in the drive comes out. The history begins anew.
+        A disk that is in the drive comes out: it can be put in again, or closed. The history
+        begins anew.
         """
         disk: Disk = self._part("floppies").attach(image, drive, mode)
         self._due = self._history.start(None)

@@ -67,10 +67,7 @@ class Floppies:
         disk = image if isinstance(image, Disk) else Disk(image, mode)
         if disk.sectors not in KINDS:
             self._refuse(disk, disk is image)
-        before = self.disks[number]
         self.disks[number] = disk
-        if before is not None:
-            before.close()
         self._insert(number)
         self.set_up()
         return disk

@@ -215,6 +215,23 @@ def test_disk_change_line() -> None:
     assert b.p.inb(DISK) == 0
 
 
+def test_disks_change_places(tmp_path: Path) -> None:
+    """What was written to a disk is on it when it comes back."""
+    path = tmp_path / "floppy.img"
+    path.write_bytes(IMAGE)
+    b = Bench(path)
+    first = b.m.floppies[0]
+    assert first is not None
+    b.write(0, 0, 1, b"1" * SECTOR)
+    b.m.attach_floppy(bytes(1440 * 1024))
+    b.read(0, 0, 1)
+    assert b.m.read(BUFFER, SECTOR) == bytes(SECTOR)
+    b.m.attach_floppy(first)
+    b.read(0, 0, 1, 2)
+    assert b.m.read(BUFFER, 2 * SECTOR) == b"1" * SECTOR + at(1)
+    first.close()
+
+
 # --- sectors ----------------------------------------------------------------------------------
 
 
