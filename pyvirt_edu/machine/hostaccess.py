@@ -9,6 +9,7 @@ from .handles import cpu, page_flags
 from .hostaccess_ops import (
     HOST_CLEAN_PAGES,
     HOST_FLUSH_FAST,
+    HOST_FLUSH_PAGE,
     HOST_FLUSH_TLB,
     HOST_LOAD_SEGMENT_REAL,
     HOST_NOTIFY_WRITE,
@@ -20,7 +21,7 @@ from .jit import core, unit
 from .layout import A20_MASK, CR0, CR3, CR4, CR4_PAE, CR4_PSE, PAGE_DIRTY, PDPTE
 from .physical import place_of, read_physical
 from .segment_cache import set_real_segment, update_ends, update_mode
-from .tlb import flush_fast, flush_tlb
+from .tlb import flush_fast, flush_tlb, invalidate_page
 
 UNMAPPED = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -83,4 +84,6 @@ def host_access(m, operation, address, value):
         set_real_segment(m, address, value)
     elif operation == HOST_FLUSH_TLB:
         flush_tlb(m, 0)
+    elif operation == HOST_FLUSH_PAGE:
+        invalidate_page(m, address)
     return np.uint64(0)

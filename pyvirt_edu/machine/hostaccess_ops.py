@@ -10,5 +10,6 @@ from __future__ import annotations
     HOST_CLEAN_PAGES,  # a snapshot was taken: no page is dirty any more
     HOST_UPDATE_SEGMENTS,  # Python changed segment registers or control registers
     HOST_LOAD_SEGMENT_REAL,  # segment b, selector c
-    HOST_FLUSH_TLB,
-) = range(8)
+    HOST_FLUSH_TLB,  # all of it, global pages too
+    HOST_FLUSH_PAGE,  # linear b
+) = range(9)
