@@ -36,6 +36,6 @@
     X(340, prlimit64) X(345, sendmmsg) X(353, renameat2) X(355, getrandom) X(359, socket)            \
     X(361, bind) X(362, connect) X(364, getsockopt)                                                  \
     X(366, setsockopt) X(367, getsockname) X(369, sendto) X(371, recvfrom) X(372, recvmsg)           \
-    X(370, sendmsg) X(383, statx) X(403, clock_gettime64) X(404, clock_settime64)                    \
+    X(370, sendmsg) X(383, statx) X(386, rseq) X(403, clock_gettime64) X(404, clock_settime64)                    \
     X(406, clock_getres64) X(407, clock_nanosleep64) X(412, utimensat64) X(413, pselect64)           \
     X(414, ppoll64) X(439, faccessat)

@@ -57,7 +57,8 @@ static void start_init(void) {
     struct process *p = process_new();
     if (!p || !(p->space = space_new()))
         panic("no memory for init");
-    init_process = p->parent = p;
+    init_process = p;
+    p->parent = &boot; /* which never waits */
     p->cwd = inode_use(root_inode);
     p->group = p->session = p->pid;
     p->umask = 022;
