@@ -33,7 +33,7 @@
     X(298, fchownat) X(300, fstatat64) X(301, unlinkat) X(302, renameat) X(303, linkat)              \
     X(304, symlinkat) X(305, readlinkat) X(306, fchmodat) X(307, faccessat) X(308, pselect6)         \
     X(309, ppoll) X(311, set_robust_list) X(320, utimensat) X(330, dup3) X(331, pipe2)               \
-    X(340, prlimit64) X(345, sendmmsg) X(353, renameat2) X(355, getrandom) X(359, socket)            \
+    X(340, prlimit64) X(353, renameat2) X(355, getrandom) X(359, socket)            \
     X(361, bind) X(362, connect) X(364, getsockopt)                                                  \
     X(366, setsockopt) X(367, getsockname) X(369, sendto) X(371, recvfrom) X(372, recvmsg)           \
     X(370, sendmsg) X(383, statx) X(386, rseq) X(403, clock_gettime64) X(404, clock_settime64)                    \

@@ -93,7 +93,6 @@ void kernel_main(u32 magic, u32 info_at) {
     print("sprout 1.0, a kernel to read\n");
     frames_start(info_at);
     paging_start();
-    print("memory: %u MiB\n", (ram_end + 0xfffff) >> 20);
     boot_time = rtc_read();
     pit_start();
     tty_start();
