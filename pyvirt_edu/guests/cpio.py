@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..machine.errors import ImageError
+
 HEADER_FIELDS = 13
 TRAILER = "TRAILER!!!"
 
@@ -38,3 +40,23 @@ def pack(members: Iterable[Member]) -> bytes:
     """An archive; directories come before what is in them, as given."""
     entries = [_entry(number, member, 1) for number, member in enumerate(members, 1)]
     return b"".join([*entries, _entry(0, Member(TRAILER, 0), 1)])
+
+
+def unpack(archive: bytes) -> dict[str, Member]:
+    """The members of an archive, by name, in their order."""
+    members: dict[str, Member] = {}
+    at = 0
+    while at + 110 <= len(archive):
+        if archive[at : at + 6] != b"070701":
+            raise ImageError(f"no cpio header of format newc at offset {at:,}; the archive is damaged")
+        fields = [int(archive[at + 6 + 8 * i : at + 14 + 8 * i], 16) for i in range(HEADER_FIELDS)]
+        name = archive[at + 110 : at + 110 + fields[11] - 1].decode()
+        start = at + 110 + fields[11]
+        start += -start % 4
+        if name == TRAILER:
+            return members
+        data = archive[start : start + fields[6]]
+        members[name] = Member(name, fields[1], data, (fields[9], fields[10]))
+        at = start + fields[6]
+        at += -at % 4
+    raise ImageError("the cpio archive has no end; it is cut off")

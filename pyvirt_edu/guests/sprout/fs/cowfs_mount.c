@@ -136,8 +136,9 @@ static void usage(struct mount *m, struct statfs64 *s) {
     s->f_type = MAGIC;
     s->f_bsize = s->f_frsize = BLOCK;
     s->f_blocks = fs->super.blocks - FIRST_BLOCK;
-    s->f_bfree = fs->free;
-    s->f_bavail = fs->free > RESERVE ? fs->free - RESERVE : 0;
+    for (u32 b = FIRST_BLOCK; b < fs->super.blocks; b++)
+        s->f_bfree += !bit(fs->used, b); /* what a commit would free counts as free */
+    s->f_bavail = s->f_bfree > RESERVE ? s->f_bfree - RESERVE : 0;
     s->f_namelen = COW_NAME - 1;
 }
 

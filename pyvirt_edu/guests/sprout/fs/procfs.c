@@ -44,6 +44,10 @@ static int write_comm(char *to, u32 size, struct process *p) {
     return format_text(to, size, "%s\n", p->name);
 }
 
+static int write_exe(char *to, u32 size, struct process *p) {
+    return format_text(to, size, "%s", p->path);
+}
+
 static int write_maps(char *to, u32 size, struct process *p) {
     u32 n = 0;
     for (struct area *a = p->space ? p->space->areas : NULL; a && n < size; a = a->next)
@@ -127,7 +131,7 @@ static const struct proc_file top_files[] = {
 static const struct proc_file process_files[] = {
     {"stat", S_IFREG | 0444, write_stat},       {"status", S_IFREG | 0444, write_status},
     {"cmdline", S_IFREG | 0444, write_cmdline}, {"comm", S_IFREG | 0444, write_comm},
-    {"maps", S_IFREG | 0444, write_maps},
+    {"maps", S_IFREG | 0444, write_maps},       {"exe", S_IFLNK | 0777, write_exe},
 };
 
 /* --- inodes --------------------------------------------------------------------------------- */

@@ -38,4 +38,7 @@
     X(366, setsockopt) X(367, getsockname) X(369, sendto) X(371, recvfrom) X(372, recvmsg)           \
     X(370, sendmsg) X(383, statx) X(386, rseq) X(403, clock_gettime64) X(404, clock_settime64)                    \
     X(406, clock_getres64) X(407, clock_nanosleep64) X(412, utimensat64) X(413, pselect64)           \
-    X(414, ppoll64) X(439, faccessat)
+    X(414, ppoll64) X(439, faccessat)                                                                             \
+    X(16, lchown) X(23, setuid) X(46, setgid) X(70, setreuid) X(71, setregid) X(136, personality)    \
+    X(150, mlock) X(151, mlock) X(152, mlock) X(153, mlock) X(242, sched_getaffinity) X(250, fadvise) \
+    X(272, fadvise) X(344, fsync) X(436, close_range)

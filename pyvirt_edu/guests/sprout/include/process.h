@@ -37,7 +37,7 @@ struct process {
     struct process *parent;
     enum process_state state;
     struct process *run_next;
-    char name[16];
+    char name[16], path[64];
     struct space *space;
 
     void *channel;      /* what it sleeps for */

@@ -325,6 +325,7 @@ static void become(struct process *p, const char *path, struct space *s, struct 
         if (*c == '/' && c[1])
             name = c + 1;
     copy_string(p->name, name, sizeof(p->name));
+    copy_string(p->path, path, sizeof(p->path));
 }
 
 static int exec(struct process *p, const char *path, struct strings argv, struct strings envp,

@@ -83,12 +83,16 @@ int format_text(char *to, u32 size, const char *format, ...) {
     return n;
 }
 
+static void put_console(char c) {
+    uart_write(c);
+    vga_write(c);
+}
+
 void console_write(const char *text, u32 size) {
     for (u32 i = 0; i < size; i++) {
         if (text[i] == '\n')
-            uart_write('\r');
-        uart_write(text[i]);
-        vga_write(text[i]);
+            put_console('\r');
+        put_console(text[i]);
     }
 }
 

@@ -72,6 +72,7 @@ static void inherit(struct process *child, struct process *parent) {
     child->has_tty = parent->has_tty;
     child->parent = parent;
     memcpy(child->name, parent->name, sizeof(child->name));
+    memcpy(child->path, parent->path, sizeof(child->path));
     child->blocked = parent->blocked;
     memcpy(child->actions, parent->actions, sizeof(child->actions));
     child->altstack = parent->altstack;

@@ -114,6 +114,22 @@ int sys_close(u32 fd) {
     return 0;
 }
 
+int sys_close_range(u32 first, u32 last, u32 flags) {
+    enum { CLOSE_ON_EXEC = 4 };
+    if (first > last || flags & ~(u32)CLOSE_ON_EXEC)
+        return -EINVAL;
+    for (u32 fd = first; fd <= MIN(last, (u32)FILES - 1) && fd < FILES; fd++)
+        if (flags & CLOSE_ON_EXEC)
+            current->close_on_exec |= 1ull << fd;
+        else
+            sys_close(fd);
+    return 0;
+}
+
+int sys_fadvise(u32 fd) {
+    return descriptor_file(fd) ? 0 : -EBADF;
+}
+
 int sys_dup(u32 fd) {
     struct file *f = get(fd);
     return f ? descriptor_new(f, 0, false) : -EBADF;

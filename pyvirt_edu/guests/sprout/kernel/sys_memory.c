@@ -117,3 +117,8 @@ int sys_madvise(u32 start, u32 size, u32 advice) {
 int sys_msync(void) {
     return 0;
 }
+
+/* Nothing is ever moved out of RAM. */
+int sys_mlock(void) {
+    return 0;
+}

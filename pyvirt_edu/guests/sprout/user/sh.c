@@ -154,6 +154,8 @@ static void wait_for(int group, int last, int count) {
             break;
         }
         count--;
+        if ((status & 0x7f) == SIGINT && interactive)
+            print("\n");
         if (pid == last)
             last_status = status & 0x7f ? 128 + (status & 0x7f) : status >> 8;
     }
