@@ -29,7 +29,11 @@ def lines(text: str) -> list[str]:
 
 
 def boot(
-    root: bytes | None = None, append: str = "", ram: int = RAM, disk: bytes | None = None, kernel: Path | None = None
+    root: bytes | None = None,
+    append: str = "",
+    ram: int = RAM,
+    disk: bytes | None = None,
+    kernel: Path | None = None,
 ) -> Machine:
     machine = Machine(ram=ram, history=False)
     machine.boot(kernel or sprout.image(), append, root or sprout.root(), disk)
@@ -37,7 +41,11 @@ def boot(
 
 
 def run_script(
-    script: str, root: bytes | None = None, ram: int = RAM, disk: bytes | None = None, most: int = 1_000_000_000
+    script: str,
+    root: bytes | None = None,
+    ram: int = RAM,
+    disk: bytes | None = None,
+    most: int = 1_000_000_000,
 ) -> list[str]:
     """What the script prints on our machine, from its first line to its last."""
     files = {"etc/script": script.encode()}
@@ -49,13 +57,25 @@ def run_script(
     return text[2:-2]
 
 
-def qemu(root: bytes, append: str, *options: str, kernel: Path | None = None, timeout: float = 60) -> tuple[int, str]:
+def qemu(
+    root: bytes, append: str, *options: str, kernel: Path | None = None, timeout: float = 60
+) -> tuple[int, str]:
     """Exit status and console text of a run in QEMU."""
     with tempfile.NamedTemporaryFile(suffix=".cpio") as file:
         file.write(root)
         file.flush()
         command = [QEMU, "-m", str(RAM >> 20), "-kernel", str(kernel or sprout.image()), "-initrd", file.name]
-        command += ["-append", append, "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"]
+        command += [
+            "-append",
+            append,
+            "-display",
+            "none",
+            "-serial",
+            "stdio",
+            "-monitor",
+            "none",
+            "-no-reboot",
+        ]
         command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", *options]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
     return done.returncode, done.stdout.decode("latin1")

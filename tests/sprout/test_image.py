@@ -30,8 +30,8 @@ class Image:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        offset, = struct.unpack_from("<I", data, 32)
-        count, = struct.unpack_from("<H", data, 48)
+        (offset,) = struct.unpack_from("<I", data, 32)
+        (count,) = struct.unpack_from("<H", data, 48)
         self.sections = [SECTION.unpack_from(data, offset + 40 * i) for i in range(count)]
 
     def code(self) -> Iterator[tuple[int, bytes]]:
@@ -57,7 +57,9 @@ def privileged(code: bytes, address: int) -> Iterator[tuple[int, str]]:
     machine.skipdata = True
     for i in machine.disasm(code, address):
         names = set(i.mnemonic.split())
-        if names & PRIVILEGED or (i.mnemonic in ("mov", "pop", "push") and SENSITIVE_OPERAND.search(i.op_str)):
+        if names & PRIVILEGED or (
+            i.mnemonic in ("mov", "pop", "push") and SENSITIVE_OPERAND.search(i.op_str)
+        ):
             yield i.address, f"{i.mnemonic} {i.op_str}"
 
 
@@ -73,7 +75,9 @@ def text_of_objects(folder: Path) -> list[tuple[int, int, str]]:
     """Start, end and object of every piece of code, from the linker's map."""
     pieces = []
     for match in re.finditer(
-        r"^ (\.text\S*|\.boot)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+(\S+)$", (folder / "sprout.map").read_text(), re.M
+        r"^ (\.text\S*|\.boot)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+(\S+)$",
+        (folder / "sprout.map").read_text(),
+        re.M,
     ):
         start, size = int(match[2], 16), int(match[3], 16)
         pieces.append((start & 0xFFFFFFFF, (start + size) & 0xFFFFFFFF, Path(match[4]).name))
@@ -90,7 +94,12 @@ def test_privileged_instructions_are_in_arch_native(built: Path) -> None:
             owner = next(name for start, end, name in pieces if start <= at < end)
             found.setdefault(owner, []).append(f"{at:08x} {text}")
     assert {name for name in found if not name.startswith("arch-native-")} == set(), found
-    assert {"arch-native-boot.o", "arch-native-cpu.o", "arch-native-descriptors.o", "arch-native-fpu.o"} <= set(found)
+    assert {
+        "arch-native-boot.o",
+        "arch-native-cpu.o",
+        "arch-native-descriptors.o",
+        "arch-native-fpu.o",
+    } <= set(found)
 
 
 def test_committed_image_by_its_symbols() -> None:
@@ -107,7 +116,9 @@ def test_committed_image_by_its_symbols() -> None:
         name: path
         for path in sprout.HERE.rglob("*.c")
         if "user" not in path.parts
-        for name in re.findall(r"^[a-z][\w\s*]*?\b(\w+)\([^;]*?\)\s*\{", path.read_text(encoding="utf-8"), re.M)
+        for name in re.findall(
+            r"^[a-z][\w\s*]*?\b(\w+)\([^;]*?\)\s*\{", path.read_text(encoding="utf-8"), re.M
+        )
     }
     file, functions = "", []
     for name, value, size, kind in image.symbols():

@@ -34,7 +34,9 @@ def program(name: str) -> bytes:
     return unpack(root().read_bytes())[f"bin/{name}"].data
 
 
-def root_with(files: Mapping[str, bytes], busybox: bytes | None = None, applets: tuple[str, ...] = ()) -> bytes:
+def root_with(
+    files: Mapping[str, bytes], busybox: bytes | None = None, applets: tuple[str, ...] = ()
+) -> bytes:
     """A root file system with files of yours ("etc/motd": b"...").
 
     What lies in bin/ or is called init can be executed. With ``busybox``, its applets are the
@@ -50,5 +52,7 @@ def root_with(files: Mapping[str, bytes], busybox: bytes | None = None, applets:
         members.append(Member("etc/group", 0o100644, b"root:x:0:\n"))
     for name, data in files.items():
         members = [m for m in members if m.name != name]
-        members.append(Member(name, 0o100755 if name.startswith("bin/") or name == "init" else 0o100644, data))
+        members.append(
+            Member(name, 0o100755 if name.startswith("bin/") or name == "init" else 0o100644, data)
+        )
     return pack(members)

@@ -93,8 +93,10 @@ static bool builtin(struct stage *s) {
         last_status = error != 0;
     } else if (!strcmp(name, "exit")) {
         exit(s->count > 1 ? number(s->words[1]) : last_status);
+    } else if (!strcmp(name, "true") || !strcmp(name, "false")) {
+        last_status = *name == 'f';
     } else if (!strcmp(name, "help")) {
-        print("cd DIR, exit N, help; programs are in /bin. a | b, < > >> 2>, ; && || &, $NAME, $?\n");
+        print("cd DIR, exit N, true, false, help; programs are in /bin. a | b, < > >> 2>, ; && || &, $NAME, $?\n");
     } else {
         return false;
     }
@@ -304,6 +306,8 @@ int main(int argc, char **argv) {
             print("$ ");
         if (!read_line(fd, line))
             return last_status;
+        if (strlen(line) == LINE - 1)
+            print("sh: a line is too long, its end counts as another\n");
         run_line(line);
     }
 }

@@ -74,7 +74,7 @@ static void stack(void) {
 }
 
 static void no_stack(void) {
-    asm volatile("mov $0x1000, %esp; int $0x80; push %eax");
+    asm volatile("mov $0x1000, %esp; mov $20, %eax; int $0x80; push %eax");
 }
 
 static void false_frame(void) {
@@ -210,7 +210,7 @@ static int do_in_child(const struct deed *d) {
     }
     if (pid < 0)
         return pid;
-    for (u32 i = 0; i < 300; i++) { /* it may sleep for ever, and have blocked all signals but one */
+    for (u32 i = 0; i < 100; i++) { /* it may sleep for ever, and have blocked all signals but one */
         if (waitpid(pid, &status, WNOHANG) == pid)
             return status;
         sleep_ms(10);
