@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from . import __version__
+from .commands import guests as guests_command
 from .commands import run as run_command
 from .commands.demo import DEMOS, demo
 
@@ -84,12 +85,12 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("warmup", help="compile the processor now, and keep it")
     command = commands.add_parser("run", help="run a kernel or disk image, serial port on the terminal")
     run_command.add_arguments(command)
-    command = commands.add_parser("guests", help="list the guests that come with the package")
-    command.add_argument("--write", type=Path, metavar="FOLDER", help="write their images to a folder")
     command = commands.add_parser("demo", help="one kernel three ways: text, and a page with sliders")
     command.add_argument("name", nargs="?", choices=list(DEMOS), default="three-ways")
     command.add_argument("--html", type=Path, metavar="FILE", default=Path("pyvirt-demo.html"))
     command.add_argument("--open", action="store_true", help="open the page in the browser")
+    command = commands.add_parser("guests", help="list, build or add guests")
+    guests_command.add_arguments(command)
     commands.add_parser("bench", add_help=False, help="measure speed: `pyvirt bench --help`")
     given, rest = parser.parse_known_args(arguments)
     if given.command == "lab":
@@ -103,9 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
         warm_up()
         return demo(given.name, given.html, given.open)
     if given.command == "guests" and not rest:
-        from .commands.guests import guests
-
-        return guests(given.write)
+        return guests_command.guests(given)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     return warmup()

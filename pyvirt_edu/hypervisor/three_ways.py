@@ -55,9 +55,14 @@ class Run:
         return self.meter.cycles if self.meter else 0
 
     @property
+    def busy(self) -> int:
+        """All but the cycles asleep."""
+        return self.cycles - self.idle
+
+    @property
     def guest_cycles(self) -> int:
         """What the guest itself took."""
-        return self.cycles - self.idle - self.exit_cycles
+        return self.busy - self.exit_cycles
 
 
 def disk() -> bytes:
@@ -112,7 +117,7 @@ class Runs(list[Run]):
             ("exits", [run.exits for run in self]),
             ("cycles in exits", [run.exit_cycles for run in self]),
             ("cycles of the guest itself", [run.guest_cycles for run in self]),
-            ("cycles busy", [run.guest_cycles + run.exit_cycles for run in self]),
+            ("cycles busy", [run.busy for run in self]),
             ("cycles asleep", [run.idle for run in self]),
             ("cycles in all", [run.cycles for run in self]),
             ("instructions", [run.instructions for run in self]),

@@ -155,7 +155,7 @@ class TrapGates:
             PAGE_DIRECTORY, entries + struct.pack("<I", self.physical + PAGE_TABLE | PRESENT | WRITABLE)
         )
         self.meter.spend("TLB flush")
-        self._flush()
+        self.machine.flush_tlb()
 
     def copy_entry(self, physical: int | None, linear: int, flush: bool = False) -> bool:
         """The entry of the directory for an address; False if it was the same."""
@@ -176,11 +176,7 @@ class TrapGates:
     def flush_page(self, linear: int) -> None:
         """INVLPG."""
         self.meter.spend("INVLPG")
-        self._flush()
-
-    def _flush(self) -> None:
-        """What of the TLB is dropped too early costs the guest a walk."""
-        self.machine.cpu.cr3 = self.physical + PAGE_DIRECTORY
+        self.machine.flush_tlb(linear)
 
     def enter_ring_1(self) -> None:
         """Let the guest begin where the boot loader left it, in flat segments of ring 1, by IRET."""

@@ -15,7 +15,7 @@ PROGRAM = """
     in al, 0x21
     mov dx, 0x1f0
     mov cx, 5
-    rep insw                ; no port access by its price
+    rep insw                ; five accesses
     out 0x80, al
     o32 in eax, dx
     int 0x80
@@ -36,7 +36,7 @@ def test_counts_and_changes_nothing() -> None:
     whole, stepped = machine(), machine()
     whole.run()
     counts, out = own_work(stepped, lambda: stepped.run(max_instructions=1), monitored=False)
-    assert counts == {"port access": 3, "INT entry": 2, "IRET": 2}
+    assert counts == {"port access": 8, "INT entry": 2, "IRET": 2}
     assert out.reason == "halt"
     assert stepped.digest() == whole.digest()
 
@@ -45,4 +45,4 @@ def test_the_counts_are_what_a_price_moves() -> None:
     cheap, dear = machine(), machine(CostModel(port=1300, iret=60, gate=80))
     cheap.run()
     dear.run()
-    assert dear.cycles - cheap.cycles == 3 * 1000 + 2 * 10 + 2 * 20
+    assert dear.cycles - cheap.cycles == 8 * 1000 + 2 * 10 + 2 * 20

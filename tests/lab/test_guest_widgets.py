@@ -75,6 +75,28 @@ serial:
 """
 
 
+TICKING = SLEEPING.replace(
+    "mov al, 0xef ",
+    """mov word [0x08 * 4], tick
+    mov word [0x08 * 4 + 2], 0
+    mov al, 0x36            ; the timer, 18.2 times a second
+    out 0x43, al
+    mov al, 0
+    out 0x40, al
+    out 0x40, al
+    mov al, 0xee """,
+)
+TICKING += """
+tick:
+    inc dword [0x500]
+    push ax
+    mov al, 0x20
+    out 0x20, al
+    pop ax
+    iret
+"""
+
+
 def polling() -> Machine:
     m = Machine(ram="1MiB")
     m.load(assemble(POLLING, bits=32, origin=0x10000), at=0x10000)
@@ -82,9 +104,9 @@ def polling() -> Machine:
     return m
 
 
-def sleeping() -> Machine:
+def sleeping(source: str = SLEEPING) -> Machine:
     m = Machine(ram="1MiB")
-    m.load(assemble(SLEEPING, bits=16, origin=0x8000), at=0x8000)
+    m.load(assemble(source, bits=16, origin=0x8000), at=0x8000)
     m.cpu.cs, m.cpu.eip = 0, 0x8000
     return m
 
@@ -213,6 +235,18 @@ def test_a_sleeping_guest_costs_nothing_and_wakes() -> None:
         widget.type(text)
         wait(lambda text=text: widget.machine.console.text.endswith(text))
     assert widget.machine.console.text == "abc"
+    widget.close()
+
+
+def test_a_guest_that_waits_for_ticks_keeps_the_time_of_the_clock_on_the_wall() -> None:
+    widget = ConsoleWidget(sleeping(TICKING))
+    widget.run()
+    wait(lambda: widget.machine.idle_cycles > 0)
+    before, busy = int.from_bytes(widget.machine.read(0x500, 4), "little"), time.process_time()
+    time.sleep(2.0)
+    ticks = int.from_bytes(widget.machine.read(0x500, 4), "little") - before
+    assert 12 <= ticks <= 60  # 36 where nothing else takes the host's time
+    assert time.process_time() - busy < 0.5
     widget.close()
 
 

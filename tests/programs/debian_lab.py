@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gzip
 import re
 import shutil
@@ -27,12 +28,12 @@ def package(name: str) -> Path:
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         pytest.skip("apt-get is not here")
     where = Path(tempfile.mkdtemp(prefix="debian-"))
+    atexit.register(shutil.rmtree, where, ignore_errors=True)  # for all tests of a run, then gone
     got = subprocess.run(
         ["apt-get", "download", name], cwd=where, capture_output=True, text=True, timeout=300
     )
     archives = list(where.glob("*.deb"))
     if not archives:
-        shutil.rmtree(where)
         pytest.skip(f"apt-get download {name}: {got.stderr.strip().splitlines()[-1:]}")
     subprocess.run(["dpkg-deb", "-x", str(archives[0]), str(where)], check=True, timeout=300)
     archives[0].unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +220,54 @@ def test_grub_boots_linux(command: str, tmp_path: Path) -> None:
         assert m.console.wait_for(text, 6_000_000_000).reason == "until", m.console.serial + m.screen.text
     assert m.run(max_instructions=1_000_000_000).reason == "reset"
     shows(m, "SeaBIOS", "GRUB loading")  # and once more
+
+
+# --- and others -------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_a_game_is_played() -> None:
+    """grub-invaders, a multiboot kernel: the ship moves with the arrow keys."""
+    m = Machine(ram="16MiB", history=False)
+    assert m.boot(package("grub-invaders") / "boot/invaders.exec") == "multiboot"
+    m.run(max_cycles=400_000_000)
+    assert m.screen.text.count("-*-") > 20
+    places = []
+    for key in ("right", "left"):
+        m.keyboard.hold(key)  # it looks at the keyboard now and then
+        m.run(max_cycles=100_000_000)
+        m.keyboard.release(key)
+        places.append(next(line.index("/ \\") for line in m.screen.lines if "/ \\" in line))
+    assert places[0] > places[1]
+
+
+@pytest.mark.long
+@needs_seabios
+@pytest.mark.parametrize("image", ["grub-rescue-floppy.img", "grub-rescue-cdrom.iso"])
+def test_rescue_disks_boot_as_hard_disks(image: str) -> None:
+    m = Machine(ram="64MiB", history=False)
+    m.boot(package("grub-rescue-pc") / "usr/lib/grub-rescue" / image)
+    shows(m, "GNU GRUB", "*GNU/Linux")
+    m.keyboard.press("down")
+    shows(m, "*GNU (aka GNU/Hurd)")
+    m.keyboard.press("c")
+    shows(m, "grub>")
+    m.keyboard.type("lsmmap\n")
+    shows(m, "base_addr = 0x100000, length = 0x3f00000, available RAM")
+
+
+@pytest.mark.long
+@needs_seabios
+def test_debians_boot_record_starts_the_active_partition(tmp_path: Path) -> None:
+    """The package mbr: code for the first sector, put there by its own installer."""
+    source = BOOT_SECTOR.replace("cx, 2", "cx, 3")
+    boot = bytes(assemble(source, bits=16, origin=0x7C00)).ljust(510, b"\0") + b"\x55\xaa"
+    entry = struct.pack("<B3sB3sII", 0x80, b"\0\2\0", 0x83, b"\0\4\0", 1, 63)  # from the second sector on
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(446) + entry + bytes(48) + b"\x55\xaa" + boot + SECOND.ljust(1 << 20, b"\0"))
+    subprocess.run([str(package("mbr") / "sbin/install-mbr"), str(disk)], check=True, timeout=60)
+    m = Machine(ram="16MiB", history=False)
+    m.boot(disk)
+    assert m.run(max_instructions=400_000_000).reason == "halt"
+    assert "boot sector:" in m.screen.text
+    assert m.read(0x8000, len(SECOND)) == SECOND

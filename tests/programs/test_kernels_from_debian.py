@@ -21,6 +21,7 @@ from .debian_lab import (
     ext2,
     merged,
     newest,
+    package,
     ram_disk,
     with_dependencies,
 )
@@ -215,3 +216,17 @@ def test_too_little_memory_for_linux_is_said() -> None:
     m = Machine(ram="16MiB", history=False)
     with pytest.raises(ImageError, match='make the machine with ram="[0-9]+MiB" or more'):
         m.boot(kernel(newest("686")))
+
+
+def test_debians_installer_asks_its_questions() -> None:
+    """A whole distribution's installer: 30 MB of RAM disk, udev, a full-screen dialogue."""
+    images = package("debian-installer-12-netboot-i386") / "usr/lib/debian-installer/images/12/i386"
+    root = images / "text/debian-installer/i386"
+    m = Machine(ram="768MiB", history=False)
+    m.boot(root / "linux", append=f"vga=normal fb=false {SHORT} ---", initrd=root / "initrd.gz")
+    for title in ("Select a language", "Select your location", "Configure the keyboard"):
+        shows(m, title)
+        m.run(max_cycles=400_000_000)
+        m.keyboard.press("enter")
+    shows(m, "Detecting network hardware", "Network autoconfiguration failed")
+    assert any(frame[36:38] == b"\0\x43" for frame in m.network.sent)  # DHCP found nobody

@@ -1,0 +1,37 @@
+/* The 16550 serial port: the terminal of those who watch from outside. */
+#include "../include/files.h"
+
+enum { PORT = 0x3f8, IRQ = 4 };
+enum { DATA = PORT, INTERRUPTS = PORT + 1, FIFO = PORT + 2, LINE = PORT + 3, MODEM = PORT + 4, STATUS = PORT + 5 };
+enum { DIVISOR_LATCH = 0x80, EIGHT_BITS = 3, FIFO_ON_AND_CLEAR = 7, DTR_RTS_OUT2 = 0xb, ON_DATA = 1 };
+enum { DATA_READY = 1, ROOM = 0x20 };
+
+static bool there;
+
+static void interrupt(void) {
+    while (port_in8(STATUS) & DATA_READY)
+        tty_input((char)port_in8(DATA));
+}
+
+void uart_start(void) {
+    port_out8(INTERRUPTS, 0);
+    port_out8(LINE, DIVISOR_LATCH);
+    port_out8(DATA, 1); /* 115200 baud */
+    port_out8(INTERRUPTS, 0);
+    port_out8(LINE, EIGHT_BITS);
+    port_out8(FIFO, FIFO_ON_AND_CLEAR);
+    port_out8(MODEM, DTR_RTS_OUT2);
+    there = port_in8(STATUS) != 0xff;
+    if (!there)
+        return;
+    port_out8(INTERRUPTS, ON_DATA);
+    irq_install(IRQ, interrupt);
+}
+
+void uart_write(char c) {
+    if (!there)
+        return;
+    while (!(port_in8(STATUS) & ROOM))
+        ;
+    port_out8(DATA, (u8)c);
+}

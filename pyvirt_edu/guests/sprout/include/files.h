@@ -1,0 +1,144 @@
+/* Files: inodes (what is stored), files (what is open), and how data reaches whoever asked. */
+#pragma once
+#include "process.h"
+
+#define NAME_SIZE 256
+#define PATH_SIZE 1024
+
+/*
+ * Where a read puts its data and a write takes it from: a program's memory or the kernel's.
+ */
+struct transfer {
+    u32 address, left, done;
+    bool kernel;
+};
+int give(struct transfer *t, const void *data, u32 size);   /* to whoever reads; 0 or -EFAULT */
+int take(struct transfer *t, void *data, u32 size);         /* from whoever writes */
+
+struct inode;
+struct mount;
+
+struct entry {
+    u32 inode;
+    u32 type;       /* DT_ */
+    char name[NAME_SIZE];
+};
+
+struct inode_ops {
+    int (*lookup)(struct inode *dir, const char *name, struct inode **found);
+    int (*create)(struct inode *dir, const char *name, u32 mode, u32 device, struct inode **made);
+    int (*link)(struct inode *dir, const char *name, struct inode *target);
+    int (*unlink)(struct inode *dir, const char *name, struct inode *target);
+    int (*rename)(struct inode *from, const char *old, struct inode *to, const char *name,
+                  struct inode *moved, struct inode *replaced);
+    int (*list)(struct inode *dir, u32 *position, struct entry *e); /* 1: one more, 0: the end */
+    int (*read)(struct inode *i, struct transfer *t, u32 offset);
+    int (*write)(struct inode *i, struct transfer *t, u32 offset);
+    int (*resize)(struct inode *i, u32 size);
+    u32 (*page)(struct inode *i, u32 index);    /* a frame to map, with one owner more; 0: none */
+    void (*changed)(struct inode *i);           /* mode, owner or times */
+    void (*forget)(struct inode *i);            /* nobody refers to it any more */
+};
+
+struct inode {
+    const struct inode_ops *ops;
+    struct mount *mount;
+    struct mount *covered_by;   /* a file system is mounted on it */
+    u32 users;                  /* references in memory */
+    u32 number, mode, links, uid, gid, device, size, blocks;
+    u32 atime, mtime, ctime;
+    void *data;                 /* the file system's own */
+    struct inode *parent;       /* directories of the file systems in RAM */
+    struct pipe *pipe;          /* named pipes */
+};
+
+struct mount {
+    const char *type;
+    char source[32], target[64];
+    u32 number;
+    bool read_only;
+    struct inode *root, *covered;
+    void *data;
+    int (*sync)(struct mount *m);
+    void (*usage)(struct mount *m, struct statfs64 *s);
+    int (*leave)(struct mount *m);      /* umount: 0, or why not */
+    struct mount *next;
+};
+extern struct mount *mounts;
+extern struct inode *root_inode;
+
+struct file_ops {
+    int (*read)(struct file *f, struct transfer *t);
+    int (*write)(struct file *f, struct transfer *t);
+    int (*poll)(struct file *f);        /* POLL bits that hold now; NULL: always ready */
+    int (*ioctl)(struct file *f, u32 command, u32 argument);
+    void (*close)(struct file *f);
+    bool seekable;
+};
+
+struct file {
+    const struct file_ops *ops;
+    u32 users, flags;
+    u64 offset;
+    struct inode *inode;
+    void *data;
+};
+
+/* fs/inode.c */
+struct inode *inode_new(struct mount *m, const struct inode_ops *ops, u32 number, u32 mode);
+struct inode *inode_use(struct inode *i);
+void inode_drop(struct inode *i);
+struct mount *mount_new(const char *type, const char *source, const char *target);
+int mount_attach(struct mount *m, struct inode *on);
+int sync_all(void);
+u32 now_seconds(void);
+bool is_directory(struct inode *i);
+int readlink_inode(struct inode *i, char *to, u32 size);
+
+/* fs/path.c: names to inodes. A result has a reference that the caller drops. */
+int path_find(struct inode *start, const char *path, bool follow, struct inode **found);
+int path_parent(struct inode *start, const char *path, struct inode **dir, char *name);
+int path_of(struct inode *dir, char *to, u32 size);
+
+/* fs/file.c */
+extern const struct file_ops inode_file_ops;
+struct file *file_new(const struct file_ops *ops, struct inode *inode, u32 flags);
+struct file *file_use(struct file *f);
+void file_drop(struct file *f);
+int file_open(struct inode *start, const char *path, u32 flags, u32 mode, struct file **opened);
+int file_read(struct file *f, struct transfer *t);
+int file_write(struct file *f, struct transfer *t);
+int descriptor_new(struct file *f, u32 from, bool close_on_exec);   /* takes the reference over */
+struct file *descriptor_file(u32 fd);
+
+/* the file systems */
+int ramfs_start(void);
+int cpio_unpack(const void *archive, u32 size);
+int devfs_start(void);
+int mount_root_directory(const char *name, struct mount *m);  /* at /name, made if need be */
+int procfs_start(void);
+int cowfs_mount(const char *source, struct inode *device, struct inode *on, const char *target, bool read_only);
+extern const struct inode_ops ramfs_ops;
+struct inode *ramfs_tree(const char *type);     /* a new, empty one: its root */
+
+/* devices: what an inode of type character or block device leads to */
+enum { DEVICE_NULL = 0x103, DEVICE_ZERO = 0x105, DEVICE_FULL = 0x107, DEVICE_RANDOM = 0x108,
+       DEVICE_URANDOM = 0x109, DEVICE_KMSG = 0x10b, DEVICE_TTY = 0x500, DEVICE_CONSOLE = 0x501,
+       DEVICE_SERIAL = 0x440, DEVICE_DISK = 0x300 };
+const struct file_ops *device_ops(struct inode *i);
+extern const struct file_ops tty_ops;
+
+/* drivers/ide.c */
+#define SECTOR 512
+u32 disk_sectors(u32 drive);
+int disk_read(u32 drive, u32 sector, u32 count, void *to);
+int disk_write(u32 drive, u32 sector, u32 count, const void *from);
+int disk_flush(u32 drive);
+
+/* kernel/pipe.c */
+int pipe_make(struct file **reader, struct file **writer, u32 flags);
+int fifo_open(struct file *f);
+
+/* kernel/tty.c */
+void tty_start(void);
+void tty_input(char c);     /* a character arrived */

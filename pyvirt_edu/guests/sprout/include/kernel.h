@@ -1,0 +1,86 @@
+/* What every file of the kernel may use: messages, strings, time, interrupts, the memory pools. */
+#pragma once
+#include "arch.h"
+#include "linux.h"
+#include "types.h"
+
+/* kernel/print.c */
+void console_write(const char *text, u32 size);     /* to wherever people look */
+void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void panic(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+int format_text(char *to, u32 size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int format_list(char *to, u32 size, const char *format, va_list values);
+
+/* lib/string.c */
+void *memcpy(void *to, const void *from, size_t n);
+void *memmove(void *to, const void *from, size_t n);
+void *memset(void *to, int value, size_t n);
+int memcmp(const void *a, const void *b, size_t n);
+size_t strlen(const char *s);
+int strcmp(const char *a, const char *b);
+int strncmp(const char *a, const char *b, size_t n);
+char *strchr(const char *s, int c);
+void copy_string(char *to, const char *from, u32 size); /* cuts, and always ends in a zero */
+u32 parse_number(const char *s);
+u32 divide64(u64 *value, u32 by);                   /* quotient in place, returns the remainder */
+
+/* kernel/frames.c: RAM in pieces of one page */
+struct frame {
+    u16 owners;         /* 0: free */
+    u16 heap_class;     /* of pages that the heap cuts up */
+    u32 next;           /* in the list of free ones */
+};
+extern u32 frames_total, frames_free, ram_end;
+void frames_start(u32 multiboot_info);
+u32 frame_allocate(void);               /* physical address, 0 if there is none */
+u32 frame_allocate_user(void);          /* the same, but leaves a reserve for the kernel */
+void frame_share(u32 physical);
+void frame_release(u32 physical);
+struct frame *frame_of(u32 physical);
+
+static inline void *to_virtual(u32 physical) {
+    return (void *)(physical + KERNEL_BASE);
+}
+
+static inline u32 to_physical(const void *virtual) {
+    return (u32)virtual - KERNEL_BASE;
+}
+
+/* kernel/heap.c: smaller pieces, up to a page; NULL if there is no memory */
+void *allocate(u32 size);
+void *allocate_zeroed(u32 size);
+void release(void *piece);
+
+/* kernel/options.c: the boot loader's command line */
+extern char command_line[256];
+bool option(const char *name, char *value, u32 size);
+
+/* kernel/interrupts.c */
+void irq_install(u32 irq, void (*handler)(void));
+/* drivers/pic.c */
+void pic_start(void);
+void pic_enable(u32 irq);
+bool pic_begin(u32 irq);                /* false: there was none in truth */
+void pic_end(u32 irq);
+
+/* kernel/time.c */
+#define HZ 100
+extern volatile u32 ticks;              /* since the start */
+extern u32 boot_time;                   /* seconds since 1970 */
+void clock_tick(void);
+void clock_now(u32 *seconds, u32 *nanoseconds);     /* since 1970 */
+void clock_uptime(u32 *seconds, u32 *nanoseconds);
+u32 ticks_of(u32 seconds, u32 nanoseconds);         /* rounded up */
+u32 random32(void);
+
+/* drivers */
+void pit_start(void);
+u32 pit_elapsed(void);                  /* nanoseconds of the tick under way */
+u32 rtc_read(void);
+void uart_start(void);
+void uart_write(char c);
+void vga_start(void);
+void vga_write(char c);
+void keyboard_start(void);
+void disk_start(void);
+void network_start(void);

@@ -1,0 +1,155 @@
+/* Processes: what one is, how they sleep and wake, how signals reach them, what memory they have. */
+#pragma once
+#include "kernel.h"
+
+enum process_state { RUNNABLE, SLEEPING, STOPPED, ZOMBIE };
+
+#define FILES 64
+
+struct file;
+struct inode;
+
+/*
+ * A part of an address space: pages of a file or of zeros, fetched when they are touched.
+ */
+struct area {
+    u32 start, end;     /* whole pages, end not included */
+    u32 prot;           /* PROT_ bits */
+    bool shared;        /* with children: fork does not copy it */
+    bool heap;          /* grows with brk */
+    struct inode *inode;    /* NULL: zeros */
+    u32 offset;         /* in the file, of start */
+    struct area *next;  /* in order of addresses */
+};
+
+struct space {
+    u32 users;          /* processes: more than one after vfork */
+    u32 root;           /* physical address of the page directory */
+    struct area *areas;
+    u32 heap_start, heap_end;
+    u32 resident;       /* pages present */
+};
+
+struct process {
+    struct arch_state arch;
+    u32 slot, stack_top;
+    int pid, group, session;
+    struct process *parent;
+    enum process_state state;
+    struct process *run_next;
+    char name[16], path[64];
+    struct space *space;
+
+    void *channel;      /* what it sleeps for */
+    u32 wake_at;        /* tick, 0: none */
+    bool interruptible, timed_out;
+    struct process *vfork_parent;
+    int exit_status;
+    bool stop_reported, continued;
+    u32 user_ticks, system_ticks, child_user_ticks, child_system_ticks, started;
+    u32 clear_tid;      /* user address to clear at exit */
+
+    u64 pending, blocked, saved_mask;
+    bool restore_mask;
+    struct sigaction actions[SIGNALS];
+    struct sigaltstack altstack;
+    u32 fault_address;
+    int fault_code;
+    u32 alarm_at, alarm_every;
+    u32 call;           /* the system call under way, for a restart; -1 if none */
+
+    u32 uid, gid, euid, egid, umask;
+    struct inode *cwd;
+    struct inode *executable;
+    bool has_tty;
+    struct file *files[FILES];
+    u64 close_on_exec;
+    u32 arguments, arguments_end;   /* where argv's strings lie, for /proc */
+};
+
+extern struct process *current, *processes[PROCESSES], *init_process;
+extern u32 process_slots;                       /* all processes have lower slots */
+
+/* kernel/schedule.c */
+extern bool need_reschedule;
+void schedule(void);                            /* let somebody else run */
+int sleep_on(void *channel, u32 wake_at);       /* 0, -ERESTART or -ETIMEDOUT */
+void sleep_firmly(void *channel);               /* no signal ends it */
+void wake_up(void *channel);
+void make_runnable(struct process *p);
+extern char poll_channel;                       /* woken when any file may have become ready */
+void wake_sleepers(void);                       /* every tick */
+struct sleep_lock {
+    struct process *holder;
+};
+void lock(struct sleep_lock *l);
+void unlock(struct sleep_lock *l);
+
+/* kernel/process.c */
+void processes_start(void);
+struct process *process_find(int pid);
+struct process *process_new(void);
+int process_fork(struct trap_frame *f, u32 flags, u32 stack, u32 parent_tid, u32 tls, u32 child_tid);
+void process_exit(int status) __attribute__((noreturn));
+int process_wait(int pid, u32 status, u32 options, u32 usage);
+void process_vfork_done(struct process *p);
+void process_stop(int number);
+void process_continue(struct process *p);
+void tty_leave(struct process *leader);          /* kernel/tty.c: the session ends */
+void power_off(int status) __attribute__((noreturn));
+
+/* kernel/exec.c */
+struct arguments;
+int exec_user(const char *path, u32 argv, u32 envp, struct trap_frame *f);
+int exec_kernel(struct process *p, const char *path, const char *const *argv, const char *const *envp,
+                struct trap_frame *f);
+
+/* kernel/signal.c */
+void signal_send(struct process *p, int number);
+int signal_group(int group, int number);
+bool signal_waiting(struct process *p);
+void signal_deliver(struct trap_frame *f);
+void signal_crash(struct trap_frame *f, int number, int code, u32 address, const char *what);
+/* kernel/signal_frame.c */
+int signal_push_frame(struct trap_frame *f, int number, const struct sigaction *action, u64 mask, u32 address,
+                      int code);
+u32 signal_pop_frame(struct trap_frame *f, bool with_info);
+
+/* kernel/page_table.c */
+extern u32 kernel_root;
+void paging_start(void);
+pte *page_entry(u32 root, u32 address, bool make);
+u32 page_root_new(void);
+void page_root_free(u32 root);
+bool stack_map(struct process *p);
+void stack_unmap(struct process *p);
+
+/* kernel/space.c */
+struct space *space_new(void);
+struct space *space_fork(struct space *from);
+void space_release(struct space *s);
+int space_map(struct space *s, u32 start, u32 size, u32 prot, bool shared, struct inode *inode, u32 offset);
+void space_unmap(struct space *s, u32 start, u32 size);
+int space_protect(struct space *s, u32 start, u32 size, u32 prot);
+u32 space_find_room(struct space *s, u32 size);
+bool space_is_free(struct space *s, u32 start, u32 size);
+struct area *space_area(struct space *s, u32 address);
+int space_fault(struct space *s, u32 address, u32 why);
+u32 space_set_heap(struct space *s, u32 end);
+int space_move(struct space *s, u32 old, u32 old_size, u32 new, u32 new_size);
+
+/* kernel/user_copy.c: the only way to a program's memory */
+void *user_page(struct space *s, u32 address, bool write);
+int copy_from_user(void *to, u32 from, u32 size);
+int copy_to_user(u32 to, const void *from, u32 size);
+int zero_user(u32 to, u32 size);
+int copy_to_space(struct space *s, u32 to, const void *from, u32 size);
+int copy_from_space(struct space *s, void *to, u32 from, u32 size);
+int copy_string_from_user(char *to, u32 from, u32 size);    /* its length */
+
+/* kernel/syscall.c */
+void system_call(struct trap_frame *f);
+
+static inline u64 signal_bit(int number) {
+    return 1ull << (number - 1);
+}

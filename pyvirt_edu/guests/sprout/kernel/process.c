@@ -1,0 +1,278 @@
+/*
+ * Processes: fork, exit and wait. A process has a number, a kernel stack, an address space and
+ * open files. exit leaves a zombie, which keeps the exit status until the parent waits for it.
+ *
+ * Kept: every process but init has a living parent: children of the dead go to init. A process's
+ * stack and slot are freed by its parent, never by itself.
+ */
+#include "../include/files.h"
+
+struct process *processes[PROCESSES], *init_process;
+u32 process_slots;
+static int last_pid;
+
+struct process *process_find(int pid) {
+    for (u32 i = 0; i < process_slots; i++)
+        if (processes[i] && processes[i]->pid == pid)
+            return processes[i];
+    return NULL;
+}
+
+static bool number_taken(int n) {
+    for (u32 i = 0; i < process_slots; i++)
+        if (processes[i] && (processes[i]->pid == n || processes[i]->group == n || processes[i]->session == n))
+            return true;
+    return false;
+}
+
+static int new_pid(void) {
+    do
+        last_pid = last_pid == 32767 ? 2 : last_pid + 1;
+    while (number_taken(last_pid));
+    return last_pid;
+}
+
+struct process *process_new(void) {
+    u32 slot = 0;
+    while (slot < PROCESSES && processes[slot])
+        slot++;
+    struct process *p = slot < PROCESSES ? allocate_zeroed(sizeof(*p)) : NULL;
+    if (!p)
+        return NULL;
+    p->slot = slot;
+    p->state = STOPPED; /* until it can run */
+    if (!stack_map(p)) {
+        release(p);
+        return NULL;
+    }
+    p->pid = new_pid();
+    p->started = ticks;
+    p->call = -1u;
+    processes[slot] = p;
+    process_slots = MAX(process_slots, slot + 1);
+    return p;
+}
+
+static void process_free(struct process *p) {
+    processes[p->slot] = NULL;
+    while (process_slots && !processes[process_slots - 1])
+        process_slots--;
+    stack_unmap(p);
+    release(p);
+}
+
+/* What a child has from its parent. */
+static void inherit(struct process *child, struct process *parent) {
+    fpu_save(parent);
+    memcpy(child->arch.fpu, parent->arch.fpu, sizeof(child->arch.fpu));
+    memcpy(child->arch.tls, parent->arch.tls, sizeof(child->arch.tls));
+    child->arch.fpu_used = parent->arch.fpu_used;
+    child->group = parent->group;
+    child->session = parent->session;
+    child->has_tty = parent->has_tty;
+    child->parent = parent;
+    memcpy(child->name, parent->name, sizeof(child->name));
+    memcpy(child->path, parent->path, sizeof(child->path));
+    child->blocked = parent->blocked;
+    memcpy(child->actions, parent->actions, sizeof(child->actions));
+    child->altstack = parent->altstack;
+    child->uid = parent->uid;
+    child->gid = parent->gid;
+    child->euid = parent->euid;
+    child->egid = parent->egid;
+    child->umask = parent->umask;
+    child->cwd = inode_use(parent->cwd);
+    child->executable = parent->executable ? inode_use(parent->executable) : NULL;
+    for (int i = 0; i < FILES; i++)
+        child->files[i] = parent->files[i] ? file_use(parent->files[i]) : NULL;
+    child->close_on_exec = parent->close_on_exec;
+    child->arguments = parent->arguments;
+    child->arguments_end = parent->arguments_end;
+}
+
+/* fork, vfork, and clone as far as it makes processes: with CLONE_VM the child has the parent's
+   memory, and with CLONE_VFORK the parent waits until the child calls exec or ends. */
+int process_fork(struct trap_frame *f, u32 flags, u32 stack, u32 parent_tid, u32 tls, u32 child_tid) {
+    if (flags & CLONE_THREAD || (flags & CLONE_VM && !(flags & CLONE_VFORK)))
+        return -ENOSYS; /* threads */
+    struct process *child = process_new();
+    if (!child)
+        return -EAGAIN;
+    child->space = flags & CLONE_VM ? current->space : space_fork(current->space);
+    if (!child->space) {
+        process_free(child);
+        return -ENOMEM;
+    }
+    if (flags & CLONE_VM)
+        child->space->users++;
+    inherit(child, current);
+
+    struct trap_frame frame = *f;
+    frame.eax = 0;
+    if (stack)
+        frame.esp = stack;
+    struct user_desc d;
+    if (flags & CLONE_SETTLS && !copy_from_user(&d, tls, sizeof(d)) && d.entry_number - TLS_FIRST < TLS_COUNT)
+        arch_set_tls(child, d.entry_number - TLS_FIRST, d.base_addr, d.limit, d.flags);
+    if (flags & CLONE_CHILD_CLEARTID)
+        child->clear_tid = child_tid;
+    if (flags & CLONE_CHILD_SETTID)
+        copy_to_space(child->space, child_tid, &child->pid, 4);
+    if (flags & CLONE_PARENT_SETTID)
+        copy_to_user(parent_tid, &child->pid, 4);
+    arch_prepare(child, &frame);
+
+    int pid = child->pid;
+    if (flags & CLONE_VFORK)
+        child->vfork_parent = current;
+    make_runnable(child);
+    while (flags & CLONE_VFORK && process_find(pid) == child && child->vfork_parent == current)
+        sleep_firmly(child);
+    return pid;
+}
+
+void process_vfork_done(struct process *p) {
+    if (p->vfork_parent) {
+        p->vfork_parent = NULL;
+        wake_up(p);
+    }
+}
+
+/* A child ended, stopped or went on: the parent may be waiting for that. */
+static void tell_parent(struct process *p, bool stopped) {
+    struct process *parent = p->parent;
+    if (!stopped || !(parent->actions[SIGCHLD].flags & SA_NOCLDSTOP))
+        signal_send(parent, SIGCHLD);
+    wake_up(parent);
+}
+
+void process_stop(int number) {
+    current->state = STOPPED;
+    current->exit_status = number << 8 | 0x7f;
+    current->stop_reported = false;
+    tell_parent(current, true);
+    schedule();
+}
+
+void process_continue(struct process *p) {
+    if (p->state == STOPPED) {
+        p->continued = true;
+        make_runnable(p);
+        tell_parent(p, true);
+    }
+}
+
+static void leave_children(struct process *p) {
+    for (u32 i = 0; i < process_slots; i++)
+        if (processes[i] && processes[i]->parent == p) {
+            processes[i]->parent = init_process;
+            if (processes[i]->state == ZOMBIE)
+                wake_up(init_process);
+        }
+}
+
+void process_exit(int status) {
+    struct process *p = current;
+    if (p == init_process) {
+        print("init ended with status %d\n", status >> 8 ? status >> 8 : status);
+        sync_all();
+        power_off(status >> 8 ? status >> 8 : status);
+    }
+    p->exit_status = status;
+    if (p->clear_tid && p->space->users > 1)
+        zero_user(p->clear_tid, 4);
+    for (int i = 0; i < FILES; i++)
+        if (p->files[i]) {
+            struct file *f = p->files[i];
+            p->files[i] = NULL;
+            file_drop(f);
+        }
+    inode_drop(p->cwd);
+    if (p->executable)
+        inode_drop(p->executable);
+    p->cwd = p->executable = NULL;
+    if (p->session == p->pid && p->has_tty)
+        tty_leave(p);
+    fpu_drop(p);
+    mmu_load(kernel_root);
+    struct space *space = p->space;
+    p->space = NULL;
+    space_release(space);
+    process_vfork_done(p);
+    leave_children(p);
+    struct sigaction *a = &p->parent->actions[SIGCHLD];
+    if (a->handler == SIG_IGN || a->flags & SA_NOCLDWAIT) {
+        wake_up(p->parent);
+        p->parent = init_process; /* nobody asks for the status: init clears up */
+    }
+    p->state = ZOMBIE;
+    tell_parent(p, false);
+    schedule();
+    panic("a zombie runs");
+}
+
+/* --- wait ----------------------------------------------------------------------------------- */
+
+static bool wanted(struct process *p, int pid) {
+    if (p->parent != current)
+        return false;
+    if (pid < -1)
+        return p->group == -pid;
+    return pid == -1 || (pid == 0 ? p->group == current->group : p->pid == pid);
+}
+
+/* Whether there is something to say of a child; which status then. */
+static bool news(struct process *p, u32 options, int *status) {
+    if (p->state == ZOMBIE) {
+        *status = p->exit_status;
+        return true;
+    }
+    if (p->state == STOPPED && options & WUNTRACED && !p->stop_reported && p->exit_status) {
+        p->stop_reported = true;
+        *status = p->exit_status;
+        return true;
+    }
+    if (p->continued && options & WCONTINUED) {
+        p->continued = false;
+        *status = 0xffff;
+        return true;
+    }
+    return false;
+}
+
+static void bury(struct process *p) {
+    current->child_user_ticks += p->user_ticks + p->child_user_ticks;
+    current->child_system_ticks += p->system_ticks + p->child_system_ticks;
+    process_free(p);
+}
+
+int process_wait(int pid, u32 status_to, u32 options, u32 usage) {
+    for (;;) {
+        bool children = false;
+        for (u32 i = 0; i < process_slots; i++) {
+            struct process *p = processes[i];
+            int status, found;
+            if (!p || !wanted(p, pid))
+                continue;
+            children = true;
+            if (!news(p, options, &status))
+                continue;
+            u32 times[18] = {p->user_ticks / HZ, p->user_ticks % HZ * 10000,
+                             p->system_ticks / HZ, p->system_ticks % HZ * 10000};
+            found = p->pid;
+            if (p->state == ZOMBIE)
+                bury(p);
+            if ((status_to && copy_to_user(status_to, &status, 4)) ||
+                (usage && copy_to_user(usage, times, sizeof(times))))
+                return -EFAULT;
+            return found;
+        }
+        if (!children)
+            return -ECHILD;
+        if (options & WNOHANG)
+            return 0;
+        int error = sleep_on(current, 0);
+        if (error)
+            return error;
+    }
+}

@@ -1,0 +1,121 @@
+/*
+ * Signals. Sending one only sets a bit; the process acts on it when it returns to ring 3. Then a
+ * handler's frame is pushed on its own stack, or the default happens: end, stop, or nothing.
+ *
+ * Kept: SIGKILL and SIGSTOP are never blocked, handled or ignored. A signal that would be ignored
+ * is dropped when it is sent, unless it is blocked; so one that waits always has an effect.
+ */
+#include "../include/process.h"
+
+#define UNBLOCKABLE (signal_bit(SIGKILL) | signal_bit(SIGSTOP))
+#define STOPS (signal_bit(SIGSTOP) | signal_bit(SIGTSTP) | signal_bit(SIGTTIN) | signal_bit(SIGTTOU))
+#define NOTHING_BY_DEFAULT (signal_bit(SIGCHLD) | signal_bit(SIGCONT) | signal_bit(SIGURG) | signal_bit(SIGWINCH))
+
+static bool ignored(struct process *p, int number) {
+    u32 handler = p->actions[number].handler;
+    if (p == init_process && handler == SIG_DFL)
+        return true; /* init gets only what it asked for */
+    return handler == SIG_IGN || (handler == SIG_DFL && NOTHING_BY_DEFAULT & signal_bit(number));
+}
+
+bool signal_waiting(struct process *p) {
+    return p->pending & ~p->blocked;
+}
+
+void signal_send(struct process *p, int number) {
+    u64 bit = signal_bit(number);
+    if (p->state == ZOMBIE)
+        return;
+    if (number == SIGCONT || number == SIGKILL) {
+        p->pending &= ~STOPS;
+        process_continue(p);
+    }
+    if (STOPS & bit)
+        p->pending &= ~signal_bit(SIGCONT);
+    if (ignored(p, number) && !(p->blocked & bit))
+        return;
+    p->pending |= bit;
+    if (p->state == SLEEPING && p->interruptible && signal_waiting(p))
+        make_runnable(p);
+}
+
+int signal_group(int group, int number) {
+    int found = 0;
+    for (u32 i = 0; i < process_slots; i++)
+        if (processes[i] && processes[i]->group == group && processes[i]->state != ZOMBIE) {
+            if (number)
+                signal_send(processes[i], number);
+            found++;
+        }
+    return found ? 0 : -ESRCH;
+}
+
+/* Run an interrupted system call again, or let it end with EINTR. */
+static void settle_call(struct trap_frame *f, const struct sigaction *handler) {
+    int result = (int)f->eax;
+    if (current->call == -1u || (result != -ERESTART && result != -ERESTART_NO_HANDLER))
+        return;
+    bool again = !handler || (result == -ERESTART && handler->flags & SA_RESTART);
+    if (again) {
+        f->eax = current->call;
+        f->eip -= 2; /* INT 80h has two bytes */
+    } else {
+        f->eax = (u32)-EINTR;
+    }
+    current->call = -1u;
+}
+
+static void run_handler(struct trap_frame *f, int number, struct sigaction *a) {
+    u64 mask = current->restore_mask ? current->saved_mask : current->blocked;
+    struct sigaction action = *a;
+    current->restore_mask = false;
+    settle_call(f, &action);
+    if (signal_push_frame(f, number, &action, mask, current->fault_address, current->fault_code)) {
+        print("%s[%d]: no stack for the handler of signal %d\n", current->name, current->pid, number);
+        process_exit(SIGSEGV);
+    }
+    current->blocked |= action.mask | (action.flags & SA_NODEFER ? 0 : signal_bit(number));
+    current->blocked &= ~UNBLOCKABLE;
+    if (action.flags & SA_RESETHAND)
+        *a = (struct sigaction){0};
+}
+
+/* On the way to ring 3: act on one signal after the other. */
+void signal_deliver(struct trap_frame *f) {
+    while (signal_waiting(current)) {
+        u64 waiting = current->pending & ~current->blocked;
+        int number = 1;
+        while (!(waiting & signal_bit(number)))
+            number++;
+        current->pending &= ~signal_bit(number);
+        struct sigaction *a = &current->actions[number];
+        if (a->handler > SIG_IGN && number != SIGKILL && number != SIGSTOP)
+            run_handler(f, number, a);
+        else if (ignored(current, number) && number != SIGKILL && number != SIGSTOP)
+            continue;
+        else if (STOPS & signal_bit(number))
+            process_stop(number);
+        else
+            process_exit(number);
+    }
+    settle_call(f, NULL);
+    if (current->restore_mask) {
+        current->restore_mask = false;
+        current->blocked = current->saved_mask;
+    }
+}
+
+/* The program did something wrong. A handler it has may see to it; else it ends, and we say why. */
+void signal_crash(struct trap_frame *f, int number, int code, u32 address, const char *what) {
+    u64 bit = signal_bit(number);
+    struct sigaction *a = &current->actions[number];
+    current->call = -1u;
+    current->fault_address = address;
+    current->fault_code = code;
+    if (a->handler > SIG_IGN && !(current->blocked & bit)) {
+        run_handler(f, number, a);
+        return;
+    }
+    print("%s[%d]: %s at %08x, eip %08x esp %08x\n", current->name, current->pid, what, address, f->eip, f->esp);
+    process_exit(number);
+}

@@ -1,0 +1,124 @@
+/* System calls on memory: areas of the address space. */
+#include "../include/files.h"
+
+static bool range_good(u32 start, u32 size) {
+    return start % PAGE == 0 && size && start >= USER_START && start < USER_END && PAGE_UP(size) >= size &&
+           PAGE_UP(size) <= USER_END - start;
+}
+
+static int check_file(struct file *f, u32 flags, u32 prot) {
+    if (!f)
+        return -EBADF;
+    if (!f->inode || !S_ISREG(f->inode->mode))
+        return -ENODEV;
+    if (flags & MAP_SHARED && prot & PROT_WRITE)
+        return -ENODEV; /* pages are not written back */
+    return (f->flags & O_ACCMODE) == O_WRONLY ? -EACCES : 0;
+}
+
+int sys_mmap2(u32 start, u32 size, u32 prot, u32 flags, u32 fd, u32 page) {
+    struct space *s = current->space;
+    struct inode *inode = NULL;
+    bool fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
+    if (!size || !(flags & (MAP_SHARED | MAP_PRIVATE)))
+        return -EINVAL;
+    if (!(flags & MAP_ANONYMOUS)) {
+        struct file *f = descriptor_file(fd);
+        int error = check_file(f, flags, prot);
+        if (error)
+            return error;
+        inode = f->inode;
+    }
+    if (size > USER_END || page > 0x7ffff)
+        return -ENOMEM;
+    size = PAGE_UP(size);
+    if (fixed && !range_good(start, size))
+        return -EINVAL;
+    if (flags & MAP_FIXED_NOREPLACE && !space_is_free(s, start, size))
+        return -EEXIST;
+    if (!fixed)
+        start = range_good(start, size) && space_is_free(s, start, size) ? start : space_find_room(s, size);
+    if (!start)
+        return -ENOMEM;
+    if (flags & MAP_FIXED)
+        space_unmap(s, start, size);
+    int error = space_map(s, start, size, prot & 7, flags & MAP_SHARED && !inode, inode, page * PAGE);
+    return error ? error : (int)start;
+}
+
+int sys_old_mmap(u32 at) {
+    u32 a[6];
+    if (copy_from_user(a, at, sizeof(a)))
+        return -EFAULT;
+    return a[5] % PAGE ? -EINVAL : sys_mmap2(a[0], a[1], a[2], a[3], a[4], a[5] / PAGE);
+}
+
+int sys_munmap(u32 start, u32 size) {
+    if (!range_good(start, size))
+        return -EINVAL;
+    space_unmap(current->space, start, PAGE_UP(size));
+    return 0;
+}
+
+int sys_mprotect(u32 start, u32 size, u32 prot) {
+    if (!size)
+        return start % PAGE ? -EINVAL : 0;
+    if (!range_good(start, size) || prot & ~7u)
+        return start % PAGE || prot & ~7u ? -EINVAL : -ENOMEM;
+    return space_protect(current->space, start, PAGE_UP(size), prot);
+}
+
+int sys_mremap(u32 start, u32 old_size, u32 new_size, u32 flags) {
+    struct space *s = current->space;
+    u32 old = PAGE_UP(old_size), new = PAGE_UP(new_size);
+    struct area *a = range_good(start, old_size) ? space_area(s, start) : NULL;
+    if (!new_size || flags & ~(u32)MREMAP_MAYMOVE || new < new_size)
+        return -EINVAL;
+    if (!a || a->end < start + old || a->shared)
+        return -EFAULT;
+    if (new <= old) {
+        if (new < old)
+            space_unmap(s, start + new, old - new);
+        return (int)start;
+    }
+    if (a->end == start + old && space_is_free(s, a->end, new - old)) {
+        a->end += new - old;
+        return (int)start;
+    }
+    u32 to = flags & MREMAP_MAYMOVE ? space_find_room(s, new) : 0;
+    if (!to)
+        return -ENOMEM;
+    int error = space_move(s, start, old, to, new);
+    return error ? error : (int)to;
+}
+
+int sys_brk(u32 end) {
+    return (int)space_set_heap(current->space, end);
+}
+
+int sys_madvise(u32 start, u32 size, u32 advice) {
+    enum { DONTNEED = 4 };
+    if (start % PAGE)
+        return -EINVAL;
+    if (advice == DONTNEED && range_good(start, size))
+        for (u32 at = start; at < start + PAGE_UP(size); at += PAGE) {
+            struct area *a = space_area(current->space, at);
+            pte *e = a && !a->shared ? page_entry(current->space->root, at, false) : NULL;
+            if (e && *e) { /* the next touch finds a fresh page */
+                frame_release(*e & PTE_FRAME);
+                mmu_set(e, 0);
+                mmu_flush(at);
+                current->space->resident--;
+            }
+        }
+    return 0;
+}
+
+int sys_msync(void) {
+    return 0;
+}
+
+/* Nothing is ever moved out of RAM. */
+int sys_mlock(void) {
+    return 0;
+}

@@ -1,0 +1,308 @@
+/* System calls on processes and on who they are. */
+#include "../include/files.h"
+
+int sys_exit(u32 status) {
+    process_exit((int)(status & 0xff) << 8);
+}
+
+int sys_fork(void) {
+    return process_fork(arch_frame(current), 0, 0, 0, 0, 0);
+}
+
+int sys_vfork(void) {
+    return process_fork(arch_frame(current), CLONE_VM | CLONE_VFORK, 0, 0, 0, 0);
+}
+
+int sys_clone(u32 flags, u32 stack, u32 parent_tid, u32 tls, u32 child_tid) {
+    int pid = process_fork(arch_frame(current), flags, stack, parent_tid, tls, child_tid);
+    if (pid == -ENOSYS)
+        print("%s[%d]: threads (clone with flags %x) are not supported\n", current->name, current->pid, flags);
+    return pid;
+}
+
+int sys_execve(u32 path_at, u32 argv, u32 envp) {
+    char *path = allocate(PATH_SIZE);
+    int error = path ? copy_string_from_user(path, path_at, PATH_SIZE) : -ENOMEM;
+    if (error >= 0)
+        error = exec_user(path, argv, envp, arch_frame(current));
+    release(path);
+    if (!error)
+        current->call = -1u;
+    return error;
+}
+
+int sys_wait4(int pid, u32 status, u32 options, u32 usage) {
+    return process_wait(pid, status, options, usage);
+}
+
+int sys_waitpid(int pid, u32 status, u32 options) {
+    return process_wait(pid, status, options, 0);
+}
+
+int sys_getpid(void) {
+    return current->pid;
+}
+
+int sys_gettid(void) {
+    return current->pid;
+}
+
+int sys_getppid(void) {
+    return current->parent ? current->parent->pid : 0;
+}
+
+int sys_set_tid_address(u32 address) {
+    current->clear_tid = address;
+    return current->pid;
+}
+
+int sys_set_robust_list(void) {
+    return 0;
+}
+
+/* For threads on several processors. Every program asks for it, and does without. */
+int sys_rseq(void) {
+    return -ENOSYS;
+}
+
+int sys_sched_yield(void) {
+    schedule();
+    return 0;
+}
+
+int sys_set_thread_area(u32 at) {
+    struct user_desc d;
+    if (copy_from_user(&d, at, sizeof(d)))
+        return -EFAULT;
+    u32 index = d.entry_number - TLS_FIRST;
+    if (d.entry_number == -1u) {
+        for (index = 0; index < TLS_COUNT && current->arch.tls[index]; index++)
+            ;
+        d.entry_number = index + TLS_FIRST;
+        if (index == TLS_COUNT)
+            return -ESRCH;
+    }
+    if (index >= TLS_COUNT)
+        return -EINVAL;
+    int error = arch_set_tls(current, index, d.base_addr, d.limit, d.flags);
+    if (error)
+        return error;
+    struct trap_frame *f = arch_frame(current); /* what its registers point to may be gone now */
+    u32 *selectors[] = {&f->ds, &f->es, &f->fs, &f->gs};
+    for (u32 i = 0; i < 4; i++)
+        if (!arch_selector_valid(current, *selectors[i]))
+            *selectors[i] = 0;
+    return copy_to_user(at, &d.entry_number, 4);
+}
+
+/* --- groups and sessions -------------------------------------------------------------------- */
+
+int sys_setpgid(int pid, int group) {
+    struct process *p = pid ? process_find(pid) : current;
+    if (!p || (p != current && p->parent != current))
+        return -ESRCH;
+    if (group < 0)
+        return -EINVAL;
+    if (p->session != current->session || p->session == p->pid)
+        return -EPERM;
+    p->group = group ? group : p->pid;
+    return 0;
+}
+
+int sys_getpgid(int pid) {
+    struct process *p = pid ? process_find(pid) : current;
+    return p ? p->group : -ESRCH;
+}
+
+int sys_getpgrp(void) {
+    return current->group;
+}
+
+int sys_getsid(int pid) {
+    struct process *p = pid ? process_find(pid) : current;
+    return p ? p->session : -ESRCH;
+}
+
+int sys_setsid(void) {
+    if (current->group == current->pid)
+        return -EPERM;
+    current->session = current->group = current->pid;
+    current->has_tty = false;
+    return current->pid;
+}
+
+/* --- users ---------------------------------------------------------------------------------- */
+
+int sys_getuid(void) {
+    return (int)current->uid;
+}
+
+int sys_geteuid(void) {
+    return (int)current->euid;
+}
+
+int sys_getgid(void) {
+    return (int)current->gid;
+}
+
+int sys_getegid(void) {
+    return (int)current->egid;
+}
+
+static int set_ids(u32 *real, u32 *effective, u32 new_real, u32 new_effective) {
+    bool known = new_effective == -1u || new_effective == *real || new_effective == *effective;
+    if (current->euid && !(known && (new_real == -1u || new_real == *real)))
+        return -EPERM;
+    *real = new_real == -1u ? *real : new_real;
+    *effective = new_effective == -1u ? *effective : new_effective;
+    return 0;
+}
+
+int sys_setuid(u32 id) {
+    return set_ids(&current->uid, &current->euid, current->euid ? -1u : id, id);
+}
+
+int sys_setgid(u32 id) {
+    return set_ids(&current->gid, &current->egid, current->euid ? -1u : id, id);
+}
+
+int sys_setreuid(u32 real, u32 effective) {
+    return set_ids(&current->uid, &current->euid, real, effective);
+}
+
+int sys_setregid(u32 real, u32 effective) {
+    return set_ids(&current->gid, &current->egid, real, effective);
+}
+
+int sys_setresuid(u32 real, u32 effective) {
+    return set_ids(&current->uid, &current->euid, real, effective);
+}
+
+int sys_setresgid(u32 real, u32 effective) {
+    return set_ids(&current->gid, &current->egid, real, effective);
+}
+
+static int give_three(u32 a, u32 x, u32 b, u32 y, u32 c, u32 z) {
+    return copy_to_user(a, &x, 4) || copy_to_user(b, &y, 4) || copy_to_user(c, &z, 4) ? -EFAULT : 0;
+}
+
+int sys_getresuid(u32 real, u32 effective, u32 saved) {
+    return give_three(real, current->uid, effective, current->euid, saved, current->euid);
+}
+
+int sys_getresgid(u32 real, u32 effective, u32 saved) {
+    return give_three(real, current->gid, effective, current->egid, saved, current->egid);
+}
+
+int sys_getgroups(u32 size, u32 to) {
+    u32 root = 0;
+    return size ? (copy_to_user(to, &root, 4) ? -EFAULT : 1) : 1;
+}
+
+int sys_setgroups(void) {
+    return 0;
+}
+
+/* --- limits and the machine ----------------------------------------------------------------- */
+
+enum { LIMIT_STACK = 3, LIMIT_PROCESSES = 6, LIMIT_FILES = 7, LIMITS = 16 };
+
+static u32 limit(u32 what) {
+    return what == LIMIT_STACK ? USER_STACK_SIZE : what == LIMIT_PROCESSES ? PROCESSES : what == LIMIT_FILES ? FILES : -1u;
+}
+
+int sys_ugetrlimit(u32 what, u32 to) {
+    u32 pair[2] = {limit(what), limit(what)};
+    return what >= LIMITS ? -EINVAL : copy_to_user(to, pair, 8);
+}
+
+int sys_getrlimit(u32 what, u32 to) {
+    return sys_ugetrlimit(what, to);
+}
+
+int sys_setrlimit(u32 what) {
+    return what >= LIMITS ? -EINVAL : 0;
+}
+
+int sys_prlimit64(u32 pid, u32 what, u32 new, u32 old) {
+    u64 value = limit(what) == -1u ? -1ull : limit(what), pair[2] = {value, value};
+    (void)pid, (void)new;
+    if (what >= LIMITS)
+        return -EINVAL;
+    return old ? copy_to_user(old, pair, sizeof(pair)) : 0;
+}
+
+/* Linux's own, and none of the others. */
+int sys_personality(u32 which) {
+    return which && which != -1u ? -EINVAL : 0;
+}
+
+/* One processor. */
+int sys_sched_getaffinity(u32 pid, u32 size, u32 to) {
+    u32 mask = 1;
+    (void)pid;
+    return size < 4 ? -EINVAL : copy_to_user(to, &mask, 4) ? -EFAULT : 4;
+}
+
+int sys_getpriority(void) {
+    return 20; /* Linux's 20 - 0 */
+}
+
+int sys_setpriority(void) {
+    return 0;
+}
+
+int sys_prctl(u32 what, u32 argument) {
+    enum { SET_NAME = 15, GET_NAME = 16 };
+    if (what == SET_NAME)
+        return copy_from_user(current->name, argument, 15);
+    return what == GET_NAME ? copy_to_user(argument, current->name, 16) : -EINVAL;
+}
+
+int sys_uname(u32 to) {
+    static const struct utsname name = {"Linux", "sprout", "6.1.0-sprout", "#1 sprout 1.0", "i686", "(none)"};
+    return copy_to_user(to, &name, sizeof(name));
+}
+
+int sys_sysinfo(u32 to) {
+    struct {
+        u32 uptime, loads[3], total, free, shared, buffers, swap, free_swap;
+        u16 processes, pad;
+        u32 high, free_high, unit;
+        u8 rest[8];
+    } s = {.uptime = ticks / HZ, .total = frames_total * PAGE, .free = frames_free * PAGE, .unit = 1};
+    for (u32 i = 0; i < process_slots; i++)
+        s.processes = (u16)(s.processes + (processes[i] != NULL));
+    return copy_to_user(to, &s, 64);
+}
+
+int sys_getrandom(u32 to, u32 size) {
+    for (u32 done = 0; done < size; done += 4) {
+        u32 value = random32();
+        if (copy_to_user(to + done, &value, MIN(size - done, 4)))
+            return -EFAULT;
+    }
+    return (int)MIN(size, 0x7fffffffu);
+}
+
+void power_off(int status) {
+    print("power off\n");
+    port_out8(0xf4, (u8)status);    /* a debug exit port, where there is one */
+    port_out16(0x604, 0x2000);      /* the power management of QEMU's board */
+    cpu_stop();
+}
+
+int sys_reboot(u32 magic, u32 magic2, u32 command) {
+    enum { RESTART = 0x01234567, HALT = (int)0xcdef0123, POWER_OFF = 0x4321fedc, CAD_ON = (int)0x89abcdef, CAD_OFF = 0 };
+    (void)magic2;
+    if (magic != 0xfee1dead)
+        return -EINVAL;
+    if (command == (u32)CAD_ON || command == CAD_OFF)
+        return 0;
+    sync_all();
+    if (command == RESTART)
+        cpu_reset();
+    if (command == POWER_OFF || command == (u32)HALT)
+        power_off(0);
+    return -EINVAL;
+}

@@ -1,0 +1,47 @@
+/* Time: ticks of the PIT, and between them its counter. The date comes from the RTC, once. */
+#include "../include/process.h"
+
+volatile u32 ticks = 1; /* not 0, which means "never" where it stands for a moment */
+u32 boot_time;
+static u32 random_state;
+
+void clock_tick(void) {
+    ticks++;
+    if (current->space && current->state == RUNNABLE) {
+        current->user_ticks++; /* the kernel is not interrupted: its time counts as the program's */
+        need_reschedule = true; /* its slice is over */
+    }
+    wake_sleepers();
+}
+
+void clock_uptime(u32 *seconds, u32 *nanoseconds) {
+    static u32 last_seconds, last_nanoseconds;
+    u32 t = ticks - 1, n = t % HZ * (1000000000 / HZ) + pit_elapsed(), s = t / HZ;
+    /* the counter may have wrapped with its interrupt still waiting: time never goes back */
+    if (s < last_seconds || (s == last_seconds && n < last_nanoseconds)) {
+        s = last_seconds;
+        n = last_nanoseconds;
+    }
+    last_seconds = *seconds = s;
+    last_nanoseconds = *nanoseconds = n;
+}
+
+void clock_now(u32 *seconds, u32 *nanoseconds) {
+    clock_uptime(seconds, nanoseconds);
+    *seconds += boot_time;
+}
+
+u32 ticks_of(u32 seconds, u32 nanoseconds) {
+    if (seconds >= 0x7fffffff / HZ - 1)
+        return 0x7fffffff;
+    return seconds * HZ + (nanoseconds + 1000000000 / HZ - 1) / (1000000000 / HZ);
+}
+
+/* Marsaglia's xorshift, stirred with the cycle counter. Good enough for a stack guard, not for keys. */
+u32 random32(void) {
+    random_state ^= (u32)cpu_cycles() | 1;
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 17;
+    random_state ^= random_state << 5;
+    return random_state;
+}

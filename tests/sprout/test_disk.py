@@ -1,0 +1,197 @@
+"""The file system on disk: what it keeps, through power cuts and damage."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+
+from pyvirt_edu.guests import sprout
+
+from .cowfs_reader import BLOCK, Reader
+from .lab import boot, lines, run_script
+
+SIZE = 2 << 20
+BLANK = bytes(SIZE)
+SECTOR = 512
+
+
+def image(machine: object) -> bytes:
+    return machine.disks[0].contents()  # type: ignore[attr-defined]
+
+
+def run_on(disk: bytes, script: str) -> tuple[list[str], bytes]:
+    """What a script prints that finds the disk mounted on /mnt, and the disk afterwards."""
+    files = {"etc/script": f"mount /dev/hda /mnt\n{script}\n".encode()}
+    machine = boot(sprout.root_with(files), "run=/etc/script", disk=disk)
+    out = machine.run(max_instructions=1_000_000_000)
+    text = lines(machine.console.text)
+    assert out.reason == "exit" and text[-1] == "power off", "\n".join(text[-30:])
+    return text[3:-2], image(machine)
+
+
+def test_format_and_keep() -> None:
+    said, disk = run_on(BLANK, "mkdir /mnt/d; echo text > /mnt/d/f; cp /bin/sh /mnt/sh; ls /mnt; sync")
+    assert said == ["cowfs: a blank disk, it is formatted", "d/", "sh"]
+    files = Reader(disk).files()
+    assert files == {"": None, "/d": None, "/d/f": b"text\n", "/sh": sprout.program("sh")}
+    said, _ = run_on(disk, "cat /mnt/d/f; /mnt/sh -c 'echo a program from the disk'; rm /mnt/d")
+    assert said == ["text", "a program from the disk", "rm: /mnt/d: directory not empty"]
+
+
+def test_umount_writes_back_and_a_full_disk_says_so() -> None:
+    fill = "\n".join(f"cat /bin/wild /bin/ubench /bin/sh > /mnt/big{i}" for i in range(80))
+    said, disk = run_on(
+        BLANK, f"{fill}\nrm /mnt/big3; echo small > /mnt/small; cat /mnt/small; umount /mnt; ls /mnt"
+    )
+    assert "small" in said
+    files = Reader(disk).files()
+    assert files["/small"] == b"small\n"
+    whole = b"".join(map(sprout.program, ("wild", "ubench", "sh")))
+    assert files["/big0"] == whole
+    assert "/big3" not in files and len([name for name in files if (files[name] or b"") == whole]) > 30
+
+
+def test_removed_files_give_their_blocks_back() -> None:
+    step = "cat /bin/wild > /mnt/a; cat /bin/ubench > /mnt/b; rm /mnt/a /mnt/b; sync; "
+    _, once = run_on(BLANK, step)
+    _, often = run_on(BLANK, step * 60)
+    assert len(Reader(often).owner) == len(Reader(once).owner)
+    assert Reader(often).generation > Reader(once).generation + 50
+
+
+WORK = """
+mkdir /mnt/d
+echo state 0 > /mnt/n
+sync
+echo synced 0
+{steps}
+"""
+STEP = """
+echo state {i} > /mnt/n
+cat /bin/echo > /mnt/d/f{i}
+rm /mnt/d/f{before}
+mkdir /mnt/d/dir{i}
+cat /bin/sync >> /mnt/log
+sync
+echo synced {i}
+"""
+STEPS = 12
+
+
+def states() -> list[dict[str, bytes | None]]:
+    """What the disk must hold after sync number i."""
+    echo, sync = sprout.program("echo"), sprout.program("sync")
+    found: list[dict[str, bytes | None]] = []
+    for i in range(STEPS + 1):
+        state: dict[str, bytes | None] = {"": None, "/d": None, "/n": b"state %d\n" % i}
+        state |= {f"/d/dir{k}": None for k in range(1, i + 1)}
+        if i:
+            state |= {f"/d/f{i}": echo, "/log": sync * i}
+        found.append(state)
+    return found
+
+
+def cut(machine: object, random_writes: random.Random) -> bytes:
+    """The medium if the power goes now: of what is in the drive's cache, any part may be on it."""
+    disk = machine.disks[0]  # type: ignore[attr-defined]
+    medium = bytearray(BLANK)
+    for layer, keep in ((disk._written, 1.0), (disk._cache, random_writes.random())):
+        for sector, data in layer.items():
+            if random_writes.random() < keep:
+                medium[sector * SECTOR : (sector + 1) * SECTOR] = data
+    return bytes(medium)
+
+
+def power_cuts(cuts: int, seed: int) -> int:
+    """Cut the power at random instructions; each time what was synced is there, whole."""
+    generator = random.Random(seed)
+    steps = "".join(STEP.format(i=i, before=i - 1) for i in range(1, STEPS + 1))
+    files = {"etc/script": ("mount /dev/hda /mnt\n" + WORK.format(steps=steps)).encode()}
+    wanted = states()
+    root = sprout.root_with(files)
+    machine = boot(root, "run=/etc/script", disk=BLANK)
+    machine.run(max_instructions=1_000_000_000, until=lambda m: "synced 0" in m.console.text)
+    start = machine.instructions
+    machine.run(max_instructions=1_000_000_000)
+    whole = machine.instructions - start
+    assert Reader(image(machine)).files() == wanted[STEPS]
+
+    places = sorted(generator.sample(range(whole), cuts))
+    machine = boot(root, "run=/etc/script", disk=BLANK)
+    machine.run(max_instructions=start)
+    seen = set()
+    for place in places:
+        machine.run(max_instructions=start + place - machine.instructions)
+        synced = max((int(n) for n in re.findall(r"synced (\d+)", machine.console.text)), default=-1)
+        files_now = Reader(cut(machine, generator)).files()
+        # the last commit that is complete, or the one whose sync is just about to return
+        assert files_now in wanted[max(synced, 0) : synced + 2], (
+            f"at instruction {start + place}, synced {synced}"
+        )
+        seen.add(synced)
+    return len(seen)
+
+
+def test_power_cuts() -> None:
+    assert power_cuts(120, 1) > STEPS // 2
+
+
+@pytest.mark.long
+def test_a_thousand_power_cuts() -> None:
+    assert power_cuts(1000, 2) > STEPS // 2
+
+
+def test_sprout_mounts_what_a_cut_leaves() -> None:
+    generator = random.Random(3)
+    steps = "".join(STEP.format(i=i, before=i - 1) for i in range(1, 4))
+    files = {"etc/script": ("mount /dev/hda /mnt\n" + WORK.format(steps=steps)).encode()}
+    machine = boot(sprout.root_with(files), "run=/etc/script", disk=BLANK)
+    machine.run(max_instructions=1_000_000_000, until=lambda m: "synced 2" in m.console.text)
+    for _ in range(3):
+        machine.run(max_instructions=generator.randrange(200_000))
+        left = cut(machine, generator)
+        said, _ = run_on(left, "cat /mnt/n; ls /mnt/d; echo new > /mnt/new; sync; cat /mnt/new")
+        assert said[0] in ("state 2", "state 3") and said[-1] == "new"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_disks(seed: int) -> None:
+    """Bytes at random in what is stored: the kernel goes on, and either reads or says why not."""
+    generator = random.Random(seed)
+    script = "mkdir /mnt/d; cat /bin/sh > /mnt/d/sh; cat /bin/wild > /mnt/wild; echo x > /mnt/x; sync"
+    _, disk = run_on(BLANK, script)
+    used = sorted(Reader(disk).owner) + [0, 1]
+    for _ in range(6):
+        broken = bytearray(disk)
+        for _ in range(generator.choice((1, 10, 1000))):
+            broken[generator.choice(used) * BLOCK + generator.randrange(BLOCK)] = generator.randrange(256)
+        said, _ = run_on(
+            bytes(broken), "ls /mnt; ls /mnt/d; cat /mnt/x; rm /mnt/x; echo y > /mnt/y; sync; echo alive"
+        )
+        assert "alive" in said
+
+
+def test_two_files_with_one_block() -> None:
+    _, disk = run_on(BLANK, "echo one > /mnt/a; echo two > /mnt/b; sync")
+    reader = Reader(disk)
+    a, b = (reader.inodes[n].blocks[0] for n in sorted(reader.inodes)[1:])
+    table = next(block for block, owner in reader.owner.items() if owner == 0)
+    broken = bytearray(disk)
+    at = broken.index(b.to_bytes(4, "little"), table * BLOCK)
+    broken[at : at + 4] = a.to_bytes(4, "little")
+    said, _ = run_on(bytes(broken), "cat /mnt/b; echo z > /mnt/z; rm /mnt/a; ls /mnt")
+    assert said[0].endswith("which another one has too")
+    assert said[1] == "cowfs: the disk is damaged, it can only be read"
+    assert "one" in said and "sh: /mnt/z: read-only file system" in said and said[-2:] == ["a", "b"]
+
+
+def test_not_a_file_system() -> None:
+    said, disk = run_on(b"\x55" * SIZE, "echo alive")
+    assert said == ["mount: /dev/hda: invalid argument", "alive"]
+    assert disk == b"\x55" * SIZE
+
+
+def test_no_disk() -> None:
+    assert run_script("mount /dev/hda /mnt; true") == ["mount: /dev/hda: no such file or directory"]
