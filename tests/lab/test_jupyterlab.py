@@ -134,7 +134,7 @@ def instructions(page: Any) -> int:
     return int(re.match(r"[\d,]+", line)[0].replace(",", ""))  # type: ignore[index]
 
 
-def until(done: Callable[[], Any], seconds: float = 20) -> None:
+def until(done: Callable[[], Any], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, "nothing happens"
