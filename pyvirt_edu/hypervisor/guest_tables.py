@@ -23,23 +23,15 @@ def read_gate(gates: TrapGates, at: int) -> Gate:
     return Gate.unpack(gates.meter.read(at), gates.meter.read(at + 4))
 
 
-def copy_idt(gates: TrapGates, limit: int, base: int) -> tuple[int, set[int]]:
-    """Let programs raise the vectors that a kernel's IDT offers to them, its system calls: they
-    reach the hypervisor. Returns the table's base, and these vectors."""
-    offered = set()
-    for vector in range((limit + 1) // 8):
-        gate = read_gate(gates, base + 8 * vector)
-        gates.meter.decide(2)
-        if gate.present and gate.dpl == 3:
-            gates.let_through(vector, 3)
-            offered.add(vector)
-    return base, offered
-
-
 def base_of(gates: TrapGates, gdt: int, selector: int) -> int:
     """Of a segment in a kernel's GDT."""
     low, high = (gates.meter.read(gdt + (selector & ~7) + n) for n in (0, 4))
     return low >> 16 | (high & 0xFF) << 16 | high & 0xFF00_0000
+
+
+def kernel_stack(gates: TrapGates, tss: int) -> tuple[int, int]:
+    """SS, for ring 1, and ESP that a kernel's TSS has for entries from outside."""
+    return gates.meter.read(tss + 8) | 1, gates.meter.read(tss + 4)
 
 
 def put_breakpoints(gates: TrapGates, start: int, end: int, names: Iterable[str]) -> dict[int, bytes]:

@@ -114,7 +114,8 @@ class Hypercalls:
 
     def iret(self, frame: Frame) -> None:
         """Return from an event: EAX and the interrupted frame are on the kernel's stack."""
-        self.cpu.eax, frame.eip, frame.cs, flags = frame.pop(4)
+        self.cpu.eax, frame.eip, cs, flags = frame.pop(4)
+        frame.cs = cs | 1  # ring 0 is not to be had
         frame.eflags = flags & ~IOPL | IF
         if frame.ring == 3:
             frame.esp, frame.ss = frame.pop(2)

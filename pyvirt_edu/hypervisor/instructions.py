@@ -6,8 +6,10 @@ segments are taken to be flat.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..machine.errors import AddressError
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 LONGEST, PAGE = 15, 4096
 DIRECTION = 0x400
+BREAKPOINT, OVERFLOW = 3, 4
+NOTHING: Mapping[int, bytes] = MappingProxyType({})
 STRING_SIZES = {"b": 1, "w": 2, "d": 4}
 
 
@@ -77,6 +81,11 @@ class Instruction:
         """Bytes of operand n."""
         return int(self._operands[n].size)
 
+    @property
+    def vector(self) -> int:
+        """Of INT and INTO."""
+        return self.get(0) if self.operands else OVERFLOW
+
     def address(self, n: int) -> int:
         """Where operand n is in memory."""
         memory = self._operands[n].mem
@@ -106,8 +115,14 @@ class Instruction:
             cpu.ecx = 0
 
 
-def fetch(frame: Frame) -> Instruction:
-    """The instruction at the frame's EIP: up to 15 bytes, less where the page after it is absent."""
+def fetch(frame: Frame, patched: Mapping[int, bytes] = NOTHING) -> Instruction:
+    """The instruction at the frame's EIP: up to 15 bytes, less where the page after it is absent.
+
+    ``patched`` has what breakpoints stand for, by address; at one of them EIP goes back to it.
+    """
+    if frame.vector == BREAKPOINT and frame.eip - 1 in patched:
+        frame.eip -= 1
+        return Instruction(frame, patched[frame.eip])
     eip, machine = frame.eip, frame.meter.machine
     frame.meter.spend("memory read", -(-LONGEST // 4))
     in_page = min(LONGEST, PAGE - (eip & PAGE - 1))
