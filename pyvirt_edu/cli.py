@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("warmup", help="compile the processor now, and keep it")
     command = commands.add_parser("run", help="run a kernel or disk image, serial port on the terminal")
     run_command.add_arguments(command)
-    command = commands.add_parser("guests", help="list the guests that come with the package, build or add one")
+    command = commands.add_parser("guests", help="list the guests that come along, build or add one")
     guests_command.add_arguments(command)
     commands.add_parser("bench", add_help=False, help="measure speed: `pyvirt bench --help`")
     given, rest = parser.parse_known_args(arguments)

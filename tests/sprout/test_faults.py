@@ -93,9 +93,9 @@ def test_what_is_missing_says_so_once() -> None:
 
 def test_floating_point_is_kept_apart() -> None:
     """Two programs that sum in the x87, pre-empted again and again, get what one alone gets."""
-    from .test_boot import executable
-
     from pyvirt_edu import assemble
+
+    from .test_boot import executable
 
     source = """
         fldz

@@ -149,13 +149,16 @@ static void dispose(struct cowfs *fs) {
     release(fs);
 }
 
+static bool in_use(struct cowfs *fs) {
+    struct inode *root = fs->mount->root;
+    return fs->inodes != (struct cow_inode *)root || fs->inodes->next || root->users > 1;
+}
+
 static int leave(struct mount *m) {
     struct cowfs *fs = m->data;
-    if (fs->inodes != (struct cow_inode *)m->root || fs->inodes->next || m->root->users > 1)
-        return -EBUSY;
-    int error = sync(m);
-    if (error)
-        return error;
+    int error = in_use(fs) ? -EBUSY : sync(m);
+    if (error || in_use(fs)) /* somebody may have come while the disk worked */
+        return error ? error : -EBUSY;
     inode_drop(m->root);
     dispose(fs);
     return 0;

@@ -18,7 +18,6 @@ struct name {
 
 enum { TABLE = 1024 };
 
-static struct mount *root_mount;
 static u32 last_number;
 
 static struct name **find(struct inode *dir, const char *name) {
@@ -99,6 +98,7 @@ static int unlink(struct inode *dir, const char *name, struct inode *target) {
         if (target->data)
             return -ENOTEMPTY;
         target->links = 0;
+        target->parent = target->mount->root; /* for those who still stand in it */
         dir->links--;
     } else {
         target->links--;
@@ -110,7 +110,7 @@ static int unlink(struct inode *dir, const char *name, struct inode *target) {
 
 static int rename(struct inode *from, const char *old, struct inode *to, const char *name, struct inode *moved,
                   struct inode *replaced) {
-    int error = replaced ? unlink(to, name, replaced) : 0;
+    int error = !to->links ? -ENOENT : replaced ? unlink(to, name, replaced) : 0;
     if (!error)
         error = add_name(to, name, moved);
     if (error)
@@ -257,7 +257,6 @@ int ramfs_start(void) {
     struct inode *root = ramfs_tree("ramfs");
     if (!root)
         return -ENOMEM;
-    root_mount = root->mount;
-    copy_string(root_mount->target, "/", 2);
-    return mount_attach(root_mount, NULL);
+    copy_string(root->mount->target, "/", 2);
+    return mount_attach(root->mount, NULL);
 }

@@ -26,8 +26,8 @@ u32 divide64(u64 *value, u32 by);                   /* quotient in place, return
 
 /* kernel/frames.c: RAM in pieces of one page */
 struct frame {
-    u16 owners;         /* 0: free */
-    u16 heap_class;     /* of pages that the heap cuts up */
+    u32 owners;         /* 0: free */
+    u32 heap_class;     /* of pages that the heap cuts up */
     u32 next;           /* in the list of free ones */
 };
 extern u32 frames_total, frames_free, ram_end;

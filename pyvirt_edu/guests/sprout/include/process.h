@@ -129,7 +129,7 @@ struct space *space_new(void);
 struct space *space_fork(struct space *from);
 void space_release(struct space *s);
 int space_map(struct space *s, u32 start, u32 size, u32 prot, bool shared, struct inode *inode, u32 offset);
-void space_unmap(struct space *s, u32 start, u32 size);
+int space_unmap(struct space *s, u32 start, u32 size);
 int space_protect(struct space *s, u32 start, u32 size, u32 prot);
 u32 space_find_room(struct space *s, u32 size);
 bool space_is_free(struct space *s, u32 start, u32 size);

@@ -123,10 +123,10 @@ int space_map(struct space *s, u32 start, u32 size, u32 prot, bool shared, struc
     return 0;
 }
 
-void space_unmap(struct space *s, u32 start, u32 size) {
+int space_unmap(struct space *s, u32 start, u32 size) {
     u32 end = start + size;
     if (split(s, start) || split(s, end))
-        return; /* no memory for a border: what was mapped stays */
+        return -ENOMEM;
     for (struct area **link = &s->areas; *link;) {
         struct area *a = *link;
         if (a->start >= start && a->end <= end) {
@@ -137,6 +137,7 @@ void space_unmap(struct space *s, u32 start, u32 size) {
             link = &a->next;
         }
     }
+    return 0;
 }
 
 static void protect_pages(struct space *s, struct area *a) {
@@ -327,7 +328,8 @@ u32 space_set_heap(struct space *s, u32 end) {
         else
             space_area(s, old)->heap = true;
     } else if (new < old) {
-        space_unmap(s, new, old - new);
+        if (space_unmap(s, new, old - new))
+            return s->heap_end;
     }
     s->heap_end = end;
     return end;
@@ -352,6 +354,5 @@ int space_move(struct space *s, u32 old, u32 old_size, u32 new, u32 new_size) {
         mmu_set(to, *from & ~PTE_WRITE);
         s->resident++;
     }
-    space_unmap(s, old, old_size);
-    return 0;
+    return space_unmap(s, old, old_size);
 }

@@ -40,9 +40,9 @@ int sys_mmap2(u32 start, u32 size, u32 prot, u32 flags, u32 fd, u32 page) {
         start = range_good(start, size) && space_is_free(s, start, size) ? start : space_find_room(s, size);
     if (!start)
         return -ENOMEM;
-    if (flags & MAP_FIXED)
-        space_unmap(s, start, size);
-    int error = space_map(s, start, size, prot & 7, flags & MAP_SHARED && !inode, inode, page * PAGE);
+    int error = flags & MAP_FIXED ? space_unmap(s, start, size) : 0;
+    if (!error)
+        error = space_map(s, start, size, prot & 7, flags & MAP_SHARED && !inode, inode, page * PAGE);
     return error ? error : (int)start;
 }
 
@@ -56,8 +56,7 @@ int sys_old_mmap(u32 at) {
 int sys_munmap(u32 start, u32 size) {
     if (!range_good(start, size))
         return -EINVAL;
-    space_unmap(current->space, start, PAGE_UP(size));
-    return 0;
+    return space_unmap(current->space, start, PAGE_UP(size));
 }
 
 int sys_mprotect(u32 start, u32 size, u32 prot) {
@@ -77,9 +76,8 @@ int sys_mremap(u32 start, u32 old_size, u32 new_size, u32 flags) {
     if (!a || a->end < start + old || a->shared)
         return -EFAULT;
     if (new <= old) {
-        if (new < old)
-            space_unmap(s, start + new, old - new);
-        return (int)start;
+        int error = new < old ? space_unmap(s, start + new, old - new) : 0;
+        return error ? error : (int)start;
     }
     if (a->end == start + old && space_is_free(s, a->end, new - old)) {
         a->end += new - old;
