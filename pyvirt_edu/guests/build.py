@@ -23,7 +23,8 @@ FLAGS = (
 ).split()
 KERNEL_FLAGS = ["-mno-80387", "-fno-omit-frame-pointer"]
 LINK = (
-    "-m elf_i386 -nostdlib -static --build-id=none -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments"
+    "-m elf_i386 -nostdlib -static --build-id=none -z noexecstack -z max-page-size=4096 "
+    "--no-warn-rwx-segments"
 ).split()
 FOLDERS = ("arch/native", "kernel", "fs", "drivers", "net", "lib")
 
