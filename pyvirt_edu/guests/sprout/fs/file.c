@@ -124,6 +124,13 @@ int file_open(struct inode *start, const char *path, u32 flags, u32 mode, struct
     int error = find_or_create(start, path, flags, mode, &i);
     if (error)
         return error;
+    if (S_ISCHR(i->mode) && i->device >> 8 == DEVICE_DESCRIPTOR >> 8) {
+        *opened = descriptor_file(i->device & 0xff); /* /dev/fd/3: the same file once more */
+        inode_drop(i);
+        if (*opened)
+            file_use(*opened);
+        return *opened ? 0 : -ENXIO;
+    }
     error = open_inode(i, flags, opened);
     if (error)
         inode_drop(i);

@@ -124,7 +124,7 @@ struct inode *ramfs_tree(const char *type);     /* a new, empty one: its root */
 /* devices: what an inode of type character or block device leads to */
 enum { DEVICE_NULL = 0x103, DEVICE_ZERO = 0x105, DEVICE_FULL = 0x107, DEVICE_RANDOM = 0x108,
        DEVICE_URANDOM = 0x109, DEVICE_KMSG = 0x10b, DEVICE_TTY = 0x500, DEVICE_CONSOLE = 0x501,
-       DEVICE_SERIAL = 0x440, DEVICE_DISK = 0x300 };
+       DEVICE_SERIAL = 0x440, DEVICE_DISK = 0x300, DEVICE_DESCRIPTOR = 0x600 /* to 63f: what is open */ };
 const struct file_ops *device_ops(struct inode *i);
 extern const struct file_ops tty_ops;
 

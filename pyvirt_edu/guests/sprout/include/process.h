@@ -119,6 +119,7 @@ u32 signal_pop_frame(struct trap_frame *f, bool with_info);
 extern u32 kernel_root;
 void paging_start(void);
 pte *page_entry(u32 root, u32 address, bool make);
+pte *page_next(u32 root, u32 *at, u32 end);
 u32 page_root_new(void);
 void page_root_free(u32 root);
 bool stack_map(struct process *p);

@@ -90,14 +90,8 @@ static int split(struct space *s, u32 at) {
 }
 
 static void drop_pages(struct space *s, u32 start, u32 end) {
-    for (u32 at = start; at < end; at += PAGE) {
-        pte *e = page_entry(s->root, at, false);
-        if (!e) { /* no table: on to the next one */
-            at |= (1u << 22) - PAGE;
-            continue;
-        }
-        if (!*e)
-            continue;
+    pte *e;
+    for (u32 at = start; (e = page_next(s->root, &at, end)); at += PAGE) {
         u32 frame = *e & PTE_FRAME;
         mmu_set(e, 0);
         refresh(s, at);
@@ -141,12 +135,10 @@ int space_unmap(struct space *s, u32 start, u32 size) {
 }
 
 static void protect_pages(struct space *s, struct area *a) {
-    for (u32 at = a->start; at < a->end; at += PAGE) {
-        pte *e = page_entry(s->root, at, false);
-        if (e && *e) {
-            mmu_set(e, (*e & PTE_FRAME) | bits_of(a, false)); /* the first write will look again */
-            refresh(s, at);
-        }
+    pte *e;
+    for (u32 at = a->start; (e = page_next(s->root, &at, a->end)); at += PAGE) {
+        mmu_set(e, (*e & PTE_FRAME) | bits_of(a, false)); /* the first write will look again */
+        refresh(s, at);
     }
 }
 
@@ -183,14 +175,8 @@ u32 space_find_room(struct space *s, u32 size) {
 /* --- copies --------------------------------------------------------------------------------- */
 
 static int share_pages(struct space *from, struct space *to, struct area *a) {
-    for (u32 at = a->start; at < a->end; at += PAGE) {
-        pte *e = page_entry(from->root, at, false);
-        if (!e) {
-            at |= (1u << 22) - PAGE;
-            continue;
-        }
-        if (!*e)
-            continue;
+    pte *e;
+    for (u32 at = a->start; (e = page_next(from->root, &at, a->end)); at += PAGE) {
         pte *copy = page_entry(to->root, at, true);
         if (!copy)
             return -ENOMEM;

@@ -254,6 +254,18 @@ int sys_getsockname(u32 fd, u32 at, u32 size_at) {
     return error;
 }
 
+int sys_getpeername(u32 fd, u32 at, u32 size_at) {
+    int error;
+    struct file *f = socket_file(fd, &error);
+    if (!f)
+        return error;
+    struct socket *s = f->data;
+    struct sockaddr_in a = {AF_INET, s->peer_port, s->peer, {0}};
+    error = s->peer ? write_address(at, size_at, &a) : -ENOTCONN;
+    file_drop(f);
+    return error;
+}
+
 int sys_sendto(u32 fd, u32 from, u32 size, u32 flags, u32 at, u32 address_size) {
     struct sockaddr_in a = {0};
     int error;
@@ -347,7 +359,7 @@ int sys_getsockopt(u32 fd, u32 level, u32 name, u32 value, u32 size_at) {
 
 /* The older way: all of them through one number. */
 int sys_socketcall(u32 which, u32 at) {
-    enum { SOCKET = 1, BIND, CONNECT, GETSOCKNAME = 6, SEND = 9, RECV, SENDTO, RECVFROM, SETSOCKOPT = 14, GETSOCKOPT,
+    enum { SOCKET = 1, BIND, CONNECT, GETSOCKNAME = 6, GETPEERNAME, SEND = 9, RECV, SENDTO, RECVFROM, SETSOCKOPT = 14, GETSOCKOPT,
            SENDMSG, RECVMSG };
     static const u8 counts[18] = {0, 3, 3, 3, 2, 3, 3, 3, 4, 4, 4, 6, 6, 2, 5, 5, 3, 3};
     static bool told[18];
@@ -365,6 +377,8 @@ int sys_socketcall(u32 which, u32 at) {
         return sys_connect(a[0], a[1], a[2]);
     case GETSOCKNAME:
         return sys_getsockname(a[0], a[1], a[2]);
+    case GETPEERNAME:
+        return sys_getpeername(a[0], a[1], a[2]);
     case SEND:
     case SENDTO:
         return sys_sendto(a[0], a[1], a[2], a[3], a[4], a[5]);
