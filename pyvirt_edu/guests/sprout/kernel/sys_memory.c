@@ -11,8 +11,13 @@ static int check_file(struct file *f, u32 flags, u32 prot) {
         return -EBADF;
     if (!f->inode || !S_ISREG(f->inode->mode))
         return -ENODEV;
-    if (flags & MAP_SHARED && prot & PROT_WRITE)
-        return -ENODEV; /* pages are not written back */
+    if (flags & MAP_SHARED && prot & PROT_WRITE) { /* pages are not written back */
+        static bool told;
+        if (!told)
+            print("%s[%d]: writable shared mappings of files are not supported\n", current->name, current->pid);
+        told = true;
+        return -ENODEV;
+    }
     return (f->flags & O_ACCMODE) == O_WRONLY ? -EACCES : 0;
 }
 

@@ -93,13 +93,14 @@ static void memory(void) {
     }
 }
 
-/* Children that have children, until there is no room; then all of them end. */
+/* Children that have children, until there is no room; who finds that out tells the others. */
 static void bomb(void) {
-    for (u32 i = 0; i < 20; i++)
-        if (fork() < 0) {
-            sleep_ms(200);
-            break;
-        }
+    static const char full[] = "/tmp/wild/full";
+    while (open(full, O_RDONLY) < 0)
+        if (fork() < 0)
+            open(full, O_WRONLY | O_CREAT);
+    sleep_ms(300);
+    unlink(full);
     exit(0);
 }
 
@@ -230,6 +231,8 @@ int main(int argc, char **argv) {
         if (argc > 1 ? strcmp(argv[1], d->name) : d->run == memory || d->run == bomb || d->run == calls || d->run == elf)
             continue;
         for (u32 k = 0; k < times; k++) {
+            if (d->run == memory || d->run == bomb)
+                sleep_ms(1000); /* what was before is over */
             seed = (first_seed + k) * 2654435761u | 1;
             int status = do_in_child(d);
             ends[status & 0x7f]++;
@@ -237,6 +240,7 @@ int main(int argc, char **argv) {
                 print("wild: %s: signal %d, status %d\n", d->name, status & 0x7f, status >> 8);
         }
     }
+    sleep_ms(1000);
     for (u32 i = 0; times > 1 && i < 128; i++)
         if (ends[i])
             print("wild: %u ended by signal %u\n", ends[i], i);
