@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import re
+from pathlib import Path
 
 import pytest
 
 from pyvirt_edu.guests import sprout
 
 from .cowfs_reader import BLOCK, Reader
-from .lab import boot, lines, run_script
+from .lab import boot, lines, needs_qemu, qemu, run_script
 
 SIZE = 2 << 20
 BLANK = bytes(SIZE)
@@ -195,3 +196,17 @@ def test_not_a_file_system() -> None:
 
 def test_no_disk() -> None:
     assert run_script("mount /dev/hda /mnt; true") == ["mount: /dev/hda: no such file or directory"]
+
+
+@needs_qemu
+def test_disk_in_qemu(tmp_path: Path) -> None:
+    """Written in QEMU, read by the description and on our machine."""
+    path = tmp_path / "disk.img"
+    path.write_bytes(BLANK)
+    script = b"mount /dev/hda /mnt\nmkdir /mnt/d; cp /bin/sh /mnt/d/sh; echo text > /mnt/f; umount /mnt\n"
+    drive = f"file={path},format=raw,if=ide,index=0,media=disk"
+    status, text = qemu(sprout.root_with({"etc/script": script}), "run=/etc/script", "-drive", drive)
+    assert status == 1, text
+    disk = path.read_bytes()
+    assert Reader(disk).files() == {"": None, "/d": None, "/d/sh": sprout.program("sh"), "/f": b"text\n"}
+    assert run_on(disk, "cat /mnt/f; /mnt/d/sh -c 'echo from the disk'")[0] == ["text", "from the disk"]

@@ -196,7 +196,9 @@ int cowfs_mount(const char *source, struct inode *device, struct inode *on, cons
         return -EBUSY;
     struct cowfs *fs = allocate_zeroed(sizeof(*fs));
     struct mount *m = mount_new("cowfs", source, target);
-    int error = fs && m && (fs->used = allocate_zeroed(BLOCK)) && (fs->committed = allocate_zeroed(BLOCK)) ? 0 : -ENOMEM;
+    int error = fs && m ? 0 : -ENOMEM;
+    if (!error && !((fs->used = allocate_zeroed(BLOCK)) && (fs->committed = allocate_zeroed(BLOCK))))
+        error = -ENOMEM;
     if (!error) {
         fs->mount = m;
         fs->drive = drive;

@@ -22,7 +22,6 @@ int strncmp(const char *a, const char *b, size_t n);
 char *strchr(const char *s, int c);
 void copy_string(char *to, const char *from, u32 size); /* cuts, and always ends in a zero */
 u32 parse_number(const char *s);
-u32 divide64(u64 *value, u32 by);                   /* quotient in place, returns the remainder */
 
 /* kernel/frames.c: RAM in pieces of one page */
 struct frame {
@@ -55,7 +54,7 @@ void release(void *piece);
 extern char command_line[256];
 bool option(const char *name, char *value, u32 size);
 
-/* kernel/interrupts.c */
+/* kernel/trap.c */
 void irq_install(u32 irq, void (*handler)(void));
 /* drivers/pic.c */
 void pic_start(void);

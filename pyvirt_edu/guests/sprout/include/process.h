@@ -86,7 +86,6 @@ void lock(struct sleep_lock *l);
 void unlock(struct sleep_lock *l);
 
 /* kernel/process.c */
-void processes_start(void);
 struct process *process_find(int pid);
 struct process *process_new(void);
 int process_fork(struct trap_frame *f, u32 flags, u32 stack, u32 parent_tid, u32 tls, u32 child_tid);

@@ -359,8 +359,8 @@ int sys_getsockopt(u32 fd, u32 level, u32 name, u32 value, u32 size_at) {
 
 /* The older way: all of them through one number. */
 int sys_socketcall(u32 which, u32 at) {
-    enum { SOCKET = 1, BIND, CONNECT, GETSOCKNAME = 6, GETPEERNAME, SEND = 9, RECV, SENDTO, RECVFROM, SETSOCKOPT = 14, GETSOCKOPT,
-           SENDMSG, RECVMSG };
+    enum { SOCKET = 1, BIND, CONNECT, GETSOCKNAME = 6, GETPEERNAME, SEND = 9, RECV, SENDTO, RECVFROM,
+           SETSOCKOPT = 14, GETSOCKOPT, SENDMSG, RECVMSG };
     static const u8 counts[18] = {0, 3, 3, 3, 2, 3, 3, 3, 4, 4, 4, 6, 6, 2, 5, 5, 3, 3};
     static bool told[18];
     u32 a[6] = {0};

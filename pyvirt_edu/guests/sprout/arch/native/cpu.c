@@ -55,12 +55,6 @@ u8 port_in8(u16 port) {
     return value;
 }
 
-u16 port_in16(u16 port) {
-    u16 value;
-    asm volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
 u32 port_in32(u16 port) {
     u32 value;
     asm volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
