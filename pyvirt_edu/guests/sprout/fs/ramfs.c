@@ -6,7 +6,8 @@
  * in RAM copy nothing.
  *
  * Kept: an inode is freed when it has no name (links == 0) and no user; each name counts a link,
- * and so does each ".." of a subdirectory.
+ * and so does each ".." of a subdirectory. While data moves to or from a program, which may sleep,
+ * the page has an owner more: another process may shorten the file.
  */
 #include "../include/files.h"
 
@@ -164,9 +165,14 @@ static int read(struct inode *i, struct transfer *t, u32 offset) {
     while (t->left && offset < i->size) {
         u32 *slot = page_slot(i, offset / PAGE, false);
         u32 n = MIN(MIN(t->left, i->size - offset), PAGE - offset % PAGE);
-        const u8 *page = slot && *slot ? to_virtual(*slot) : zeros;
-        if (give(t, page + offset % PAGE, n))
-            return -EFAULT;
+        u32 frame = slot ? *slot : 0;
+        if (frame)
+            frame_share(frame);
+        int error = give(t, (frame ? to_virtual(frame) : zeros) + offset % PAGE, n);
+        if (frame)
+            frame_release(frame);
+        if (error)
+            return error;
         offset += n;
     }
     return 0;
@@ -182,8 +188,12 @@ static int write(struct inode *i, struct transfer *t, u32 offset) {
         }
         if (!slot || !*slot)
             return -ENOSPC;
-        if (take(t, (u8 *)to_virtual(*slot) + offset % PAGE, n))
-            return -EFAULT;
+        u32 frame = *slot;
+        frame_share(frame);
+        int error = take(t, (u8 *)to_virtual(frame) + offset % PAGE, n);
+        frame_release(frame);
+        if (error)
+            return error;
         offset += n;
         i->size = MAX(i->size, offset);
     }

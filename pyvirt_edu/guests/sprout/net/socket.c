@@ -104,13 +104,17 @@ static int receive_packet(struct file *f, struct transfer *t, u32 flags, struct 
             return error == -ETIMEDOUT ? -EAGAIN : error;
     }
     struct packet *p = s->packets;
+    s->packets = p->next; /* ours alone, before the reader's memory is touched: that may sleep */
+    s->count--;
     *from = (struct sockaddr_in){AF_INET, p->from_port, p->from, {0}};
     int error = give(t, p->data, MIN(p->size, t->left));
-    if (flags & MSG_PEEK)
-        return error;
-    s->packets = p->next;
-    s->count--;
-    release(p);
+    if (flags & MSG_PEEK) {
+        p->next = s->packets;
+        s->packets = p;
+        s->count++;
+    } else {
+        release(p);
+    }
     return error;
 }
 
