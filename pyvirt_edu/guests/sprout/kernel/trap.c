@@ -39,8 +39,9 @@ static void out_of_memory(struct trap_frame *f, u32 address) {
         struct process *p = processes[i];
         if (!p || !p->space || p == init_process)
             continue;
-        going |= (p->pending & signal_bit(SIGKILL)) != 0;
-        if (!victim || rather(p, victim))
+        if (p->pending & signal_bit(SIGKILL))
+            going |= p->state == RUNNABLE; /* one that waits for another may wait for memory */
+        else if (!victim || rather(p, victim))
             victim = p;
     }
     if (!going && (!victim || victim == current)) {
@@ -90,7 +91,7 @@ static void fault(struct trap_frame *f) {
             signal_crash(f, faults[i].signal, faults[i].code, f->eip, faults[i].what);
             return;
         }
-    signal_crash(f, SIGSEGV, 128, 0, "privileged instruction or bad selector");
+    signal_crash(f, SIGSEGV, 128, f->eip, "privileged instruction or bad selector");
 }
 
 void trap(struct trap_frame *f) {
