@@ -174,6 +174,16 @@ def test_damaged_disks(seed: int) -> None:
         assert "alive" in said
 
 
+@pytest.mark.parametrize("seed", [1, 700])
+def test_random_calls_leave_a_whole_disk(seed: int) -> None:
+    """Programs that call at random, two at a time, in a directory on the disk."""
+    calls = f"wild calls 40 {seed} | wild calls 40 {seed + 100} | wild calls 40 {seed + 200}"
+    script = f"umount /mnt; mount /dev/hda /tmp; {calls}; sync; ls /tmp; echo alive"
+    said, disk = run_on(BLANK, script)
+    assert said[-1] == "alive" and "wild/" in said
+    Reader(disk).files()
+
+
 def test_two_files_with_one_block() -> None:
     _, disk = run_on(BLANK, "echo one > /mnt/a; echo two > /mnt/b; sync")
     reader = Reader(disk)

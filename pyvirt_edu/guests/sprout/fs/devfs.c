@@ -20,20 +20,20 @@ static int write_full(struct file *f, struct transfer *t) {
 static int read_zero(struct file *f, struct transfer *t) {
     static const u8 zeros[512];
     (void)f;
-    while (t->left)
+    while (t->left && !signal_waiting(current))
         if (give(t, zeros, MIN(t->left, sizeof(zeros))))
             return -EFAULT;
-    return 0;
+    return t->done || !t->left ? 0 : -ERESTART;
 }
 
 static int read_random(struct file *f, struct transfer *t) {
     (void)f;
-    while (t->left) {
+    while (t->left && !signal_waiting(current)) {
         u32 value = random32();
         if (give(t, &value, MIN(t->left, 4)))
             return -EFAULT;
     }
-    return 0;
+    return t->done || !t->left ? 0 : -ERESTART;
 }
 
 static int write_message(struct file *f, struct transfer *t) {

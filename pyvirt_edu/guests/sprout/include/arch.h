@@ -46,6 +46,7 @@ bool arch_selector_valid(struct process *p, u32 selector);
 void arch_crash_root(u32 root);
 
 void cpu_idle(void);                                                /* until an interrupt was served */
+void cpu_serve_interrupts(void);                                    /* those that wait */
 void cpu_stop(void) __attribute__((noreturn));
 void cpu_reset(void) __attribute__((noreturn));
 u64 cpu_cycles(void);

@@ -73,6 +73,7 @@ extern u32 process_slots;                       /* all processes have lower slot
 /* kernel/schedule.c */
 extern bool need_reschedule;
 void schedule(void);                            /* let somebody else run */
+void give_way(void);                            /* the same, if the slice is over; in long work */
 int sleep_on(void *channel, u32 wake_at);       /* 0, -ERESTART or -ETIMEDOUT */
 void sleep_firmly(void *channel);               /* no signal ends it */
 void wake_up(void *channel);

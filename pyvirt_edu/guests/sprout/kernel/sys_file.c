@@ -306,7 +306,8 @@ int sys_sendfile64(u32 out, u32 in, u32 offset_at, u32 size) {
     if (!result && offset_at)
         from->offset = offset;
     u32 done = 0;
-    while (result >= 0 && done < size) {
+    while (result >= 0 && done < size && !(done && signal_waiting(current))) {
+        give_way();
         struct transfer r = {(u32)buffer, MIN(size - done, PAGE), 0, true};
         result = file_read(from, &r);
         if (result <= 0)

@@ -103,17 +103,18 @@ int sys_madvise(u32 start, u32 size, u32 advice) {
     enum { DONTNEED = 4 };
     if (start % PAGE)
         return -EINVAL;
-    if (advice == DONTNEED && range_good(start, size))
-        for (u32 at = start; at < start + PAGE_UP(size); at += PAGE) {
-            struct area *a = space_area(current->space, at);
-            pte *e = a && !a->shared ? page_entry(current->space->root, at, false) : NULL;
-            if (e && *e) { /* the next touch finds a fresh page */
-                frame_release(*e & PTE_FRAME);
-                mmu_set(e, 0);
-                mmu_flush(at);
-                current->space->resident--;
-            }
-        }
+    pte *e;
+    u32 end = advice == DONTNEED && range_good(start, size) ? start + PAGE_UP(size) : 0;
+    for (u32 at = start; (e = page_next(current->space->root, &at, end)); at += PAGE) {
+        struct area *a = space_area(current->space, at);
+        if (!a || a->shared)
+            continue;
+        u32 frame = *e & PTE_FRAME; /* the next touch finds a fresh page */
+        mmu_set(e, 0);
+        mmu_flush(at);
+        frame_release(frame);
+        current->space->resident--;
+    }
     return 0;
 }
 

@@ -9,6 +9,10 @@ void cpu_idle(void) {
     asm volatile("sti; hlt; cli" : : : "memory");
 }
 
+void cpu_serve_interrupts(void) {
+    asm volatile("sti; nop; cli" : : : "memory");
+}
+
 void cpu_stop(void) {
     for (;;)
         asm volatile("cli; hlt");
