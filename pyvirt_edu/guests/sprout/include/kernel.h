@@ -77,6 +77,7 @@ void pit_start(void);
 u32 pit_elapsed(void);                  /* nanoseconds of the tick under way */
 u32 rtc_read(void);
 void uart_start(void);
+void uart_listen(void);
 void uart_write(char c);
 void vga_start(void);
 void vga_write(char c);
