@@ -13,6 +13,7 @@ from pathlib import Path
 from . import __version__
 from .commands import guests as guests_command
 from .commands import run as run_command
+from .commands.demo import DEMOS, demo
 
 
 def warm_up() -> None:
@@ -84,7 +85,11 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("warmup", help="compile the processor now, and keep it")
     command = commands.add_parser("run", help="run a kernel or disk image, serial port on the terminal")
     run_command.add_arguments(command)
-    command = commands.add_parser("guests", help="list the guests that come along, build or add one")
+    command = commands.add_parser("demo", help="one kernel three ways: text, and a page with sliders")
+    command.add_argument("name", nargs="?", choices=list(DEMOS), default="three-ways")
+    command.add_argument("--html", type=Path, metavar="FILE", default=Path("pyvirt-demo.html"))
+    command.add_argument("--open", action="store_true", help="open the page in the browser")
+    command = commands.add_parser("guests", help="list, build or add guests")
     guests_command.add_arguments(command)
     commands.add_parser("bench", add_help=False, help="measure speed: `pyvirt bench --help`")
     given, rest = parser.parse_known_args(arguments)
@@ -95,6 +100,9 @@ def main(arguments: list[str] | None = None) -> int:
     if given.command == "run" and not rest:
         warm_up()
         return run_command.run(given)
+    if given.command == "demo" and not rest:
+        warm_up()
+        return demo(given.name, given.html, given.open)
     if given.command == "guests" and not rest:
         return guests_command.guests(given)
     if rest:

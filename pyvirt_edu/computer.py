@@ -109,6 +109,21 @@ class Machine(bare.Machine):
         self._due = self._history.start(None)
         return disk
 
+    @property
+    def floppies(self) -> list[Disk | None]:
+        """The floppy disks in drives 0 and 1."""
+        return self._part("floppies").disks  # type: ignore[no-any-return]
+
+    def attach_floppy(self, image: Image | Disk, drive: int = 0, mode: str = "overlay") -> Disk:
+        """Put a floppy disk into a drive: an image of 160K to 2.88M. The modes are `attach_disk`'s.
+
+        A disk that is in the drive comes out: it can be put in again, or closed. The history
+        begins anew.
+        """
+        disk: Disk = self._part("floppies").attach(image, drive, mode)
+        self._due = self._history.start(None)
+        return disk
+
     def load_firmware(self, bios: Image, vga_bios: Image | None = None) -> None:
         """Put a BIOS at the end of the address space, and a VGA BIOS into the display adapter's
         ROM; then reset, so that the next instruction is the BIOS's first."""
@@ -134,8 +149,8 @@ class Machine(bare.Machine):
 
         ``append`` is the command line, ``initrd`` a file or bytes (for multiboot: the modules, as
         pairs of contents and text), ``disk`` the first hard disk. A disk image with a boot sector
-        becomes the first disk itself, and the machine stands at the first instruction of its
-        BIOS. Returns the format: one of guests.boot.FORMATS.
+        becomes the first disk itself, or the floppy in drive 0 if it has a floppy's size, and the
+        machine stands at the first instruction of its BIOS. Returns the format: one of guests.boot.FORMATS.
         """
         from .guests.boot import boot
 
@@ -145,8 +160,14 @@ class Machine(bare.Machine):
         return boot(self, image, append, initrd, format, self._boot_from_disk)
 
     def _boot_from_disk(self, data: bytes, name: str) -> None:
+        from .devices.floppies import is_floppy
         from .guests.firmware import find_firmware
 
         bios, vga_bios = find_firmware()
-        self.attach_disk(data)
+        floppies = self._part("floppies")
+        floppies.boots_first = is_floppy(len(data))
+        if floppies.boots_first:
+            self.attach_floppy(data)
+        else:
+            self.attach_disk(data)
         self.load_firmware(bios, vga_bios)

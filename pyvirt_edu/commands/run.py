@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--append", default="", metavar="S", help="the kernel's command line")
     parser.add_argument("--initrd", metavar="F", help="an initial RAM disk, or a multiboot module")
     parser.add_argument("--disk", metavar="F", help="image of the first IDE disk; it is not changed")
+    parser.add_argument("--floppy", metavar="F", help="image of the first floppy disk; it is not changed")
     parser.add_argument("--format", metavar="FORMAT", help="what the image is, if it does not say: flat")
     parser.add_argument("--memory", default="64M", metavar="SIZE", help="RAM (default: 64M)")
     parser.add_argument("--cpus", type=int, default=1, metavar="N", help="processors (default: 1)")
@@ -89,10 +90,20 @@ def run(given: argparse.Namespace) -> int:
 
     try:
         machine = Machine(ram=given.memory, cpus=given.cpus, history=False)
+        if given.floppy:
+            machine.attach_floppy(given.floppy)
         kind = machine.boot(given.image, given.append, given.initrd, given.disk, format=given.format)
     except MachineError as error:
         print(f"pyvirt: {error}", file=sys.stderr)
         return 2
+    try:
+        return _run_to_end(machine, given, kind)
+    except MachineError as error:  # somebody else writes to a disk image
+        print(f"\npyvirt: {error}", file=sys.stderr)
+        return 2
+
+
+def _run_to_end(machine: Any, given: argparse.Namespace, kind: str) -> int:
     if given.json:
         out = _run(machine, None, False, given.max_instructions)
         print(json.dumps(_report(machine, out, kind), indent=2))

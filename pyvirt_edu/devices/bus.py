@@ -24,9 +24,7 @@ from .layout import (
     CLAIM_SYSTEM_PORTS,
     CLAIM_UART,
     CLAIM_VGA,
-    EVENT_IDE,
     EVENT_KEYBOARD,
-    EVENT_NIC,
     EVENT_PIT,
     EVENT_RTC,
     EVENT_SOURCES,
@@ -52,7 +50,7 @@ from .vga import vga_read, vga_reset, vga_write
 
 @core
 def is_card(claim):
-    """Whether the other unit answers for the port (cards.py), with accesses of any width."""
+    """Whether a port takes accesses of any width; all that do are the other unit's (cards.py)."""
     return claim == CLAIM_IDE or claim == CLAIM_PCI or claim == CLAIM_NIC
 
 
@@ -75,9 +73,7 @@ def read_byte(m, claim, port):
         return keyboard_read(m, port)
     if claim == CLAIM_RTC:
         return rtc_read(m, port)
-    if is_card(claim):
-        return call_unit(m, UNIT_CARD_ACCESS, OP_READ | claim << 8, port | 1 << 16, 0)
-    return 0xFF
+    return call_unit(m, UNIT_CARD_ACCESS, OP_READ | claim << 8, port | 1 << 16, 0)
 
 
 @core
@@ -98,7 +94,7 @@ def write_byte(m, claim, port, value):
         keyboard_write(m, port, value)
     elif claim == CLAIM_RTC:
         rtc_write(m, port, value)
-    elif is_card(claim):
+    else:
         call_unit(m, UNIT_CARD_ACCESS, OP_WRITE | claim << 8, port | 1 << 16, value)
 
 
@@ -150,7 +146,7 @@ def run_events(m):
             rtc_event(m, time)
         elif source == EVENT_KEYBOARD:
             keyboard_event(m, time)
-        elif source == EVENT_IDE or source == EVENT_NIC:
+        else:
             call_unit(m, UNIT_CARD_ACCESS, OP_EVENT, source, time)
         source = due_source(m, now(m))
 

@@ -1,4 +1,4 @@
-"""The second unit of the devices: PCI and what is on its cards, IDE and the network.
+"""The second unit of the devices: PCI, IDE, the network, the floppy controller and DMA.
 
 It takes the operations of bus.py, which passes them on: ports by claim, events by source.
 """
@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from ..machine.handles import devices
 from ..machine.jit import core, unit
+from .dma import dma_read, dma_reset, dma_write
+from .fdc import floppy_done, floppy_event, floppy_read, floppy_reset, floppy_write
 from .ide import ide_event, ide_read, ide_reset, ide_write, python_done
 from .layout import (
+    CLAIM_DMA,
+    CLAIM_FLOPPY,
     CLAIM_IDE,
     CLAIM_PCI,
+    EVENT_FLOPPY,
     EVENT_IDE,
     OP_EVENT,
+    OP_FLOPPY_DONE,
     OP_IDE_DONE,
     OP_NIC_BYTES,
     OP_NIC_INPUT,
@@ -40,6 +46,10 @@ def card_read(m, claim, port, size):
         return ide_read(m, port, size)
     if claim == CLAIM_PCI:
         return pci_read(m, port, size)
+    if claim == CLAIM_DMA:
+        return dma_read(m, port)
+    if claim == CLAIM_FLOPPY:
+        return floppy_read(m, port)
     return nic_read(m, (port - devices(m)[NIC_PORTS]) & 31, size)
 
 
@@ -49,6 +59,10 @@ def card_write(m, claim, port, size, value):
         ide_write(m, port, size, value)
     elif claim == CLAIM_PCI:
         pci_write(m, port, size, value)
+    elif claim == CLAIM_DMA:
+        dma_write(m, port, value)
+    elif claim == CLAIM_FLOPPY:
+        floppy_write(m, port, value)
     else:
         nic_write(m, (port - devices(m)[NIC_PORTS]) & 31, size, value)
 
@@ -73,14 +87,20 @@ def card_access(m, operation, a, b):
     elif what == OP_EVENT:
         if a == EVENT_IDE:
             ide_event(m)
+        elif a == EVENT_FLOPPY:
+            floppy_event(m)
         else:
             nic_event(m)
     elif what == OP_RESET:
         pci_reset(m)
         ide_reset(m)
+        dma_reset(m)
+        floppy_reset(m)
         nic_power_on(m)
     elif what == OP_IDE_DONE:
         python_done(m, a, b)
+    elif what == OP_FLOPPY_DONE:
+        floppy_done(m, a)
     elif what == OP_NIC_INPUT:
         frame_in(m, a)
     elif what == OP_NIC_BYTES:

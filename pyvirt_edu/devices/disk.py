@@ -6,7 +6,8 @@
 
 What is written is a dictionary of sectors that is never changed once somebody else has it, so a
 snapshot of a disk costs nothing until the next write. An image file follows: when the machine is
-rewound, the next flush puts back what was there.
+rewound, the next flush puts back what was there. A file that somebody else changes meanwhile is
+neither read nor written any more: an ImageError says so once, from then on the guest's drive fails.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..machine.errors import ImageError
+from ..machine.errors import ImageError, SnapshotError
 
 try:
     import fcntl
@@ -54,8 +55,12 @@ class Disk:
         self._shared = False  # somebody keeps the dictionaries as they are
         self._originals: Sectors = {}  # of the image file, where it was changed
         self._behind: set[int] = set()  # sectors in which the file may differ from the medium
+        self._stamp = self._file_stamp()
+        self._foreign = False  # somebody else has changed the file
 
     def _open(self, path: Path, writable: bool) -> int:
+        if path.exists() and not path.is_file():
+            raise ImageError(f"the disk image {path} is no file")
         try:
             self._file = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | getattr(os, "O_BINARY", 0))
         except OSError as error:
@@ -92,16 +97,38 @@ class Disk:
         """Write what is on the medium to the file, and let go of it. The machine must not use
         the disk any more."""
         if self._file is not None:
-            if hasattr(self, "_written"):
-                self._sync()
-            os.close(self._file)
-            self._file = None
+            try:
+                if hasattr(self, "_written"):
+                    self._sync()
+            finally:
+                os.close(self._file)
+                self._file = None
+
+    def _file_stamp(self) -> tuple[int, int]:
+        """What changes when somebody writes to the file."""
+        if self._file is None:
+            return 0, 0
+        status = os.fstat(self._file)
+        return status.st_mtime_ns, status.st_size
+
+    def _check_file(self) -> None:
+        """Nobody else has written to the file since we opened it or wrote to it."""
+        if self._foreign:
+            raise OSError("the image file was changed")
+        if self._file_stamp() != self._stamp:
+            self._foreign = True
+            raise ImageError(
+                f"the disk image {self.name} was changed by another program while a machine uses it. The "
+                "machine leaves it alone from now on, and keeps what its guest wrote (Disk.changed, "
+                "Disk.read). Attach the image to a new machine, or work with a copy"
+            )
 
     # --- sectors -----------------------------------------------------------------------
 
     def _base(self, lba: int, count: int) -> bytes:
         if self._file is None:
             return self._bytes[lba * SECTOR : (lba + count) * SECTOR]
+        self._check_file()
         os.lseek(self._file, lba * SECTOR, os.SEEK_SET)  # pread is not there on Windows
         data = os.read(self._file, count * SECTOR)
         if len(data) < count * SECTOR:
@@ -179,12 +206,17 @@ class Disk:
         """Make the image file what the medium is now."""
         if self._file is None or not self._behind:
             return
-        for lba in sorted(self._behind):
+        self._check_file()
+        for lba in self._behind:
             if lba not in self._originals:
                 self._originals[lba] = self._base(lba, 1)
-            os.lseek(self._file, lba * SECTOR, os.SEEK_SET)
-            os.write(self._file, self._written.get(lba, self._originals[lba]))
-        os.fsync(self._file)
+        try:
+            for lba in sorted(self._behind):
+                os.lseek(self._file, lba * SECTOR, os.SEEK_SET)
+                os.write(self._file, self._written.get(lba, self._originals[lba]))
+            os.fsync(self._file)
+        finally:
+            self._stamp = self._file_stamp()
         self._behind.clear()
 
     # --- snapshots ---------------------------------------------------------------------
@@ -197,6 +229,20 @@ class Disk:
         if self.mode == "read-write" and state["written"] is not self._written:
             self._behind.update(_differing(self._written, state["written"]))
         self._written, self._cache, self._shared = state["written"], state["cache"], True
+
+
+def restore_disks(disks: list[Disk | None], state: list[dict[str, Any] | None], what: str) -> None:
+    """Put the disks of a machine back to what a snapshot says; they must be the same ones."""
+    sizes = [0 if disk is None else disk.sectors for disk in disks]
+    for number, (kept, sectors) in enumerate(zip(state, sizes, strict=True)):
+        if (kept["sectors"] if kept else 0) != sectors:
+            raise SnapshotError(
+                f"the snapshot has {kept['sectors'] if kept else 'no'} sectors at {what} {number}, this "
+                f"machine {sectors or 'no'}: attach the same disks before restoring it"
+            )
+    for disk, kept in zip(disks, state, strict=True):
+        if disk is not None and kept is not None:
+            disk.restore(kept)
 
 
 def _differing(a: Sectors, b: Sectors) -> Iterable[int]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..machine.errors import ConfigurationError, SnapshotError
+from ..machine.errors import ConfigurationError, ImageError
 from ..machine.machine import Machine
-from .disk import Disk
+from .disk import Disk, restore_disks
 from .ide import (
     ABRT,
     BUFFER,
@@ -72,11 +72,16 @@ class Drives:
     # --- requests ----------------------------------------------------------------------
 
     def serve(self, bits: int) -> None:
-        d = self._machine._a.devices
+        d, problem = self._machine._a.devices, None
         for channel in (IDE, IDE + CHANNEL_WORDS):
             if d[channel + REQUEST]:
-                error = self._answer(channel)
+                try:
+                    error = self._answer(channel)
+                except ImageError as raised:
+                    error, problem = UNC, raised
                 self._machine._core_silently("card_access", (), OP_IDE_DONE, channel, error)
+        if problem:
+            raise problem
 
     def _answer(self, channel: int) -> int:
         """Do what a channel wants; returns the bits of the error register."""
@@ -141,14 +146,7 @@ class Drives:
         return [None if disk is None else disk.state() for disk in self.disks]
 
     def restore(self, state: Any) -> None:
-        for number, (disk, kept) in enumerate(zip(self.disks, state, strict=True)):
-            if (disk.sectors if disk else 0) != (kept["sectors"] if kept else 0):
-                raise SnapshotError(
-                    f"the snapshot has {kept['sectors'] if kept else 'no'} sectors at drive {number}, this "
-                    f"machine {disk.sectors if disk else 'no'}: attach the same disks before restoring it"
-                )
-            if disk is not None:
-                disk.restore(kept)
+        restore_disks(self.disks, state, "drive")
 
 
 def _bytes(data: bytes) -> Any:

@@ -62,13 +62,26 @@ class Keyboard:
             part = codes[i : i + 8]
             self._machine._tell_devices(OP_KEYBOARD_INPUT, len(part), int.from_bytes(part, "little"))
 
-    def press(self, *names: str) -> None:
-        """Press keys one after the other, then release them: ``press("ctrl", "c")``."""
+    def _known(self, names: tuple[str, ...]) -> None:
         for name in names:
             if name not in CODES:
                 raise MachineError(f"there is no key {name!r}; there are: {' '.join(sorted(CODES))}")
+
+    def press(self, *names: str) -> None:
+        """Press keys one after the other, then release them: ``press("ctrl", "c")``."""
+        self._known(names)
         codes = b"".join(pressed(name) for name in names)
         self._send(codes + b"".join(released(name) for name in reversed(names)))
+
+    def hold(self, *names: str) -> None:
+        """Press keys and keep them down (they do not repeat by themselves), until `release`."""
+        self._known(names)
+        self._send(b"".join(pressed(name) for name in names))
+
+    def release(self, *names: str) -> None:
+        """Let go of keys that are held."""
+        self._known(names)
+        self._send(b"".join(released(name) for name in names))
 
     def type(self, text: str) -> None:
         """Press and release a key for each character."""

@@ -21,14 +21,16 @@ IDE = 320
 PCI = 448
 VGA = 576
 NIC = 640
+FLOPPY = 768
+DMA = 896
 
 # --- bytes (machine.layout.DEVICE_BYTES of them) ------------------------------------------
 
 CMOS_BYTES = 0x0000  # 128
 VGA_BYTES = 0x0100  # register files and palette
-SYSTEM_BYTES = 0x0600  # DMA registers and pages
 PCI_BYTES = 0x0800  # configuration space, 256 bytes a function
 KEYBOARD_BYTES = 0x1800  # queues of keyboard and mouse, what was typed
+FLOPPY_BYTES = 0x2000  # command, result and a sector
 IDE_BYTES = 0x4000  # sector buffers, 8 KiB a channel
 NIC_BYTES = 0x8000  # PROM and packet memory, up to 48 KiB
 UART_OUT_BYTES = 0x20000  # the last characters sent, for Python to take
@@ -49,16 +51,19 @@ UART_ROOM = 0x10000
     CLAIM_PCI,
     CLAIM_VGA,
     CLAIM_NIC,
-) = range(2, 13)
+    CLAIM_FLOPPY,
+    CLAIM_DMA,
+) = range(2, 15)
 
 # --- sources of events, in the order in which simultaneous ones happen ---------------------
 
-EVENT_PIT, EVENT_RTC, EVENT_UART, EVENT_KEYBOARD, EVENT_IDE, EVENT_NIC = range(6)
-EVENT_SOURCES = 6
+EVENT_PIT, EVENT_RTC, EVENT_UART, EVENT_KEYBOARD, EVENT_IDE, EVENT_NIC, EVENT_FLOPPY = range(7)
+EVENT_SOURCES = 7
 
 # --- who waits for Python (bits of the processor's SERVICE word) ----------------------------
 
 SERVICE_CONSOLE, SERVICE_EXIT, SERVICE_RESET, SERVICE_IDE, SERVICE_NIC, SERVICE_PCI = 1, 2, 4, 8, 16, 32
+SERVICE_FLOPPY = 64
 
 # --- operations of the unit (bus.py) --------------------------------------------------------
 
@@ -78,8 +83,9 @@ SERVICE_CONSOLE, SERVICE_EXIT, SERVICE_RESET, SERVICE_IDE, SERVICE_NIC, SERVICE_
     OP_NIC_BYTES,  # a = offset in the receive area, b = 8 bytes of a frame from outside
     OP_NIC_SENT,  # Python has taken the frame that was sent
     OP_PCI_CONFIG,  # a = device and function << 8 | register, b = the byte that firmware writes there
-) = range(13)
+    OP_FLOPPY_DONE,  # a = bits of status register 1: what Python says of the request
+) = range(14)
 
 # Interrupt request lines of a PC
-IRQ_TIMER, IRQ_KEYBOARD, IRQ_SERIAL, IRQ_RTC, IRQ_NIC, IRQ_MOUSE, IRQ_X87 = 0, 1, 4, 8, 11, 12, 13
-IRQ_IDE, IRQ_IDE2 = 14, 15
+IRQ_TIMER, IRQ_KEYBOARD, IRQ_SERIAL, IRQ_FLOPPY, IRQ_RTC = 0, 1, 4, 6, 8
+IRQ_NIC, IRQ_MOUSE, IRQ_X87, IRQ_IDE, IRQ_IDE2 = 11, 12, 13, 14, 15

@@ -108,9 +108,10 @@ def count_data(m):
 
 @core
 def data_width(m, size):
-    """Bytes that an access to the data port moves: a byte in byte mode."""
-    if devices(m)[DCR] & WORDS and size > 1:
-        return size
+    """Bytes that an access to the data port takes from the card: in word mode a pair even if the
+    processor wants the low one only, as drivers do that read the PROM's doubled bytes."""
+    if devices(m)[DCR] & WORDS:
+        return max(size, 2)
     return 1
 
 
@@ -121,7 +122,8 @@ def data_read(m, size):
         return 0
     value = 0
     for i in range(data_width(m, size)):
-        value |= card_byte(m, d[RSAR]) << 8 * i
+        if i < size:
+            value |= card_byte(m, d[RSAR]) << 8 * i
         count_data(m)
     if d[RBCR] == 0:
         note(m, I_RDC)

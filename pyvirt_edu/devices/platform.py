@@ -10,14 +10,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol
 
+from ..machine.errors import ImageError
 from ..machine.exits import Exit
 from ..machine.layout import RIP
 from ..machine.machine import Machine
 from .cmos import moment, switch_on
 from .console import Console
 from .drives import Drives
+from .floppies import Floppies
 from .keys import Keyboard
 from .layout import (
+    CLAIM_DMA,
+    CLAIM_FLOPPY,
     CLAIM_IDE,
     CLAIM_KEYBOARD,
     CLAIM_PCI,
@@ -53,16 +57,20 @@ PORTS = (
     (CLAIM_VGA, 0x3C0, 16),
     (CLAIM_VGA, 0x3D4, 2),
     (CLAIM_VGA, 0x3DA, 1),
-    (CLAIM_SYSTEM_PORTS, 0x00, 32),  # DMA
-    (CLAIM_SYSTEM_PORTS, 0x80, 16),
+    (CLAIM_DMA, 0x00, 32),
+    (CLAIM_SYSTEM_PORTS, 0x80, 1),
+    (CLAIM_DMA, 0x81, 15),
     (CLAIM_SYSTEM_PORTS, 0x92, 1),
-    (CLAIM_SYSTEM_PORTS, 0xC0, 32),
+    (CLAIM_DMA, 0xC0, 32),
     (CLAIM_SYSTEM_PORTS, 0xE9, 1),
+    (CLAIM_SYSTEM_PORTS, 0xF0, 1),
     (CLAIM_SYSTEM_PORTS, 0xF4, 4),
     (CLAIM_IDE, 0x1F0, 8),
     (CLAIM_IDE, 0x3F6, 1),
     (CLAIM_IDE, 0x170, 8),
     (CLAIM_IDE, 0x376, 1),
+    (CLAIM_FLOPPY, 0x3F2, 4),  # as in an AT; 3F0h and 3F1h answer in a PS/2 only
+    (CLAIM_FLOPPY, 0x3F7, 1),
     (CLAIM_PCI, 0xCF8, 8),
     (CLAIM_SYSTEM_PORTS, 0xCF9, 1),  # behind PCI's: a byte access there is a port of its own
 )
@@ -78,7 +86,7 @@ class Service(Protocol):
         """Power on."""
 
     def serve(self, bits: int) -> Exit | None:
-        """Do what the device asks for; an Exit ends `Machine.run`."""
+        """Do what the device asks for; an Exit ends `Machine.run`, and so does an ImageError."""
 
     def state(self) -> Any:
         """What a snapshot must keep: plain data."""
@@ -126,11 +134,13 @@ class PC:
         self.console = Console(machine)
         self.board = Board(machine)
         self.drives = Drives(machine)
+        self.floppies = Floppies(machine)
         self.network = Network(machine)
         self.services: dict[str, Service] = {
             "console": self.console,
             "board": self.board,
             "drives": self.drives,
+            "floppies": self.floppies,
             "network": self.network,
             "power": Power(self),
         }
@@ -140,6 +150,7 @@ class PC:
     def reset(self) -> None:
         self.machine._core_silently("device_access", (), OP_RESET, 0, 0)
         switch_on(self.machine, self.date)
+        self.floppies.set_up()
         for service in self.services.values():
             service.reset()
 
@@ -158,10 +169,16 @@ class PC:
         self.network.pump()
 
     def service(self, devices: int) -> Exit | None:
-        out = None
+        """Let all that are asked serve, even if a disk's image fails."""
+        out = problem = None
         for service in self.services.values():
             if service.bits & devices:
-                out = service.serve(service.bits & devices) or out
+                try:
+                    out = service.serve(service.bits & devices) or out
+                except ImageError as raised:
+                    problem = raised
+        if problem:
+            raise problem
         return out
 
     def state(self) -> dict[str, Any]:

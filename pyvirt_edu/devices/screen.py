@@ -22,6 +22,7 @@ CODE_PAGE = (
     + "⌂"
     + bytes(range(128, 256)).decode("cp437")
 )
+PICTURES = np.array(list(CODE_PAGE))
 WINDOWS = ((0xA0000, 0x20000), (0xA0000, 0x10000), (0xB0000, 0x8000), (0xB8000, 0x8000))
 CELL_WIDTH, CELL_HEIGHT = 9, 16
 # CRTC registers
@@ -102,7 +103,8 @@ class Screen:
         """All rows, each of full width."""
         if self.mode != "text":
             return []
-        return ["".join(CODE_PAGE[code] for code in row) for row in self.cells[:, :, 0].tolist()]
+        pictures = PICTURES[self.cells[:, :, 0]]
+        return pictures.view(f"<U{self.columns}")[:, 0].tolist()  # type: ignore[no-any-return]
 
     @property
     def text(self) -> str:

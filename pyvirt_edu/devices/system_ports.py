@@ -1,31 +1,26 @@
-"""What a PC's board has of small ports: debug output, exit, POST code, fast A20, reset, DMA.
+"""What a PC's board has of small ports: debug output, exit, POST code, fast A20, reset, x87 errors.
 
 E9h is the debug port and F4h the exit port of PC emulators (Bochs; QEMU's isa-debugcon and
 isa-debug-exit). 80h shows the firmware's progress. 92h and CF9h are the 82371SB's fast A20
-and reset control (data sheet, sections 2.5.5 and 2.5.9). The two 8237A DMA controllers and
-their page registers keep what is written (8237A data sheet, "register description"): firmware
-tests them, nothing here transfers by DMA.
+and reset control (data sheet, sections 2.5.5 and 2.5.9). A write to F0h lets go of IRQ 13, which
+the x87 has raised (the same, coprocessor error register).
 """
 
 from __future__ import annotations
 
-from ..machine.handles import cpu, device_bytes, devices
+from ..machine.handles import cpu, devices
 from ..machine.jit import core
 from ..machine.layout import A20_MASK, ATTENTION, GENERATION, SERVICE, STOP
 from ..machine.tlb import flush_fast
-from .layout import SERVICE_EXIT, SERVICE_RESET, SYSTEM_BYTES, SYSTEM_PORTS
+from .layout import IRQ_X87, SERVICE_EXIT, SERVICE_RESET, SYSTEM_PORTS
+from .pic import set_line
 from .uart import FROM_DEBUG_PORT, to_console
 
 # words
 EXIT_VALUE, PORT_92, RESET_CONTROL, POST_CODE = range(SYSTEM_PORTS, SYSTEM_PORTS + 4)
-HIGH_BYTES = SYSTEM_PORTS + 4  # one a controller: the next access is to the upper byte
-MASKS = SYSTEM_PORTS + 6
-COMMANDS = SYSTEM_PORTS + 8
-# bytes: two controllers of 8 16-bit registers, then the page registers
-DMA_REGISTERS = SYSTEM_BYTES
-PAGES = SYSTEM_BYTES + 32
 
 DEBUG_PORT, EXIT_PORT, POST_PORT, FAST_A20_PORT, RESET_PORT = 0xE9, 0xF4, 0x80, 0x92, 0xCF9
+X87_PORT = 0xF0
 ALL_ADDRESSES = 0xFFFF_FFFF_FFFF_FFFF
 BIT_20 = 0x100000
 
@@ -87,49 +82,6 @@ def write_reset_control(m, value):
         leave_for(m, SERVICE_RESET)
 
 
-# --- the 8237A --------------------------------------------------------------------------------
-
-
-@core
-def dma_write(m, chip, register, value):
-    d = devices(m)
-    if register < 8:
-        place = DMA_REGISTERS + 16 * chip + 2 * register + d[HIGH_BYTES + chip]
-        device_bytes(m)[place] = value
-        d[HIGH_BYTES + chip] ^= 1
-    elif register == 8:
-        d[COMMANDS + chip] = value
-    elif register == 10:
-        bit = 1 << (value & 3)
-        if value & 4:
-            d[MASKS + chip] |= bit
-        else:
-            d[MASKS + chip] &= ~bit
-    elif register == 12:
-        d[HIGH_BYTES + chip] = 0
-    elif register == 13:  # master clear
-        d[HIGH_BYTES + chip] = 0
-        d[COMMANDS + chip] = 0
-        d[MASKS + chip] = 15
-    elif register == 14:
-        d[MASKS + chip] = 0
-    elif register == 15:
-        d[MASKS + chip] = value & 15
-
-
-@core
-def dma_read(m, chip, register):
-    """Address and count registers, byte by byte; status says that nothing is requested."""
-    d = devices(m)
-    if register < 8:
-        place = DMA_REGISTERS + 16 * chip + 2 * register + d[HIGH_BYTES + chip]
-        d[HIGH_BYTES + chip] ^= 1
-        return 0 + device_bytes(m)[place]
-    if register == 15:
-        return d[MASKS + chip]
-    return 0
-
-
 # --- the bus ----------------------------------------------------------------------------------
 
 
@@ -143,12 +95,8 @@ def system_write(m, port, value):
         write_fast_a20(m, value)
     elif port == RESET_PORT:
         write_reset_control(m, value)
-    elif port < 0x20:
-        dma_write(m, 0, port & 15, value)
-    elif port > 0x80 and port < 0x90:
-        device_bytes(m)[PAGES + port - 0x80] = value
-    elif port >= 0xC0 and port < 0xE0:
-        dma_write(m, 1, port - 0xC0 >> 1, value)
+    elif port == X87_PORT:
+        set_line(m, IRQ_X87, 0)
 
 
 @core
@@ -162,21 +110,14 @@ def system_read(m, port):
         return d[PORT_92] | a20_is_open(m) << 1
     if port == RESET_PORT:
         return d[RESET_CONTROL]
-    if port < 0x20:
-        return dma_read(m, 0, port & 15)
-    if port > 0x80 and port < 0x90:
-        return 0 + device_bytes(m)[PAGES + port - 0x80]
-    if port >= 0xC0 and port < 0xE0:
-        return dma_read(m, 1, port - 0xC0 >> 1)
+    if port == X87_PORT:
+        return 0xFF
     return 0
 
 
 @core
 def system_reset(m):
     d = devices(m)
-    for i in range(SYSTEM_PORTS, COMMANDS + 2):
+    for i in range(SYSTEM_PORTS, POST_CODE + 1):
         d[i] = 0
-    for i in range(SYSTEM_BYTES, PAGES + 16):
-        device_bytes(m)[i] = 0
-    for chip in range(2):
-        d[MASKS + chip] = 15
+    set_line(m, IRQ_X87, 0)

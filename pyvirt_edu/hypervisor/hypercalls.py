@@ -8,31 +8,27 @@ needed to turn them off and on. Device ports the domain owns are open to it in t
 from __future__ import annotations
 
 from ..machine.machine import Machine
-from .trap_gates import Frame, TrapGates, descriptor
+from .trap_frame import Frame
+from .trap_gates import KERNEL_CODE, KERNEL_DATA, TrapGates
 
 HYPERCALL, TIMER_VECTOR = 0x82, 0xF0
-USER_CODE, USER_DATA, KERNEL_CODE, KERNEL_DATA = 0xFCB, 0xFD3, 0xFD9, 0xFE1
-IF = 0x200
+IF, IOPL = 0x200, 0x3000
 SERIAL = 0x3F8
+BLOCK = 1
 TIMER_TICKS = 1193  # a thousand times a second
 
 
 class Hypercalls:
     def __init__(self, machine: Machine, ports: tuple[tuple[int, int], ...] = ((0x1F0, 8),)) -> None:
-        self.machine, self.cpu, entry = machine, machine.cpu, machine.cpu.eip
+        self.machine, self.cpu = machine, machine.cpu
         self.gates = TrapGates(machine, self.handle)
         self.meter = self.gates.meter
         self.event_handler, self.masked, self.pending = 0, False, False
-        self.kernel_stack = (KERNEL_DATA, 0)
-        limit = self.gates.guest_limit >> 12
-        accesses = ((USER_CODE, 0xFB), (USER_DATA, 0xF3), (KERNEL_CODE, 0xBB), (KERNEL_DATA, 0xB3))
-        for selector, access in accesses:
-            self.gates.set_descriptor(selector, descriptor(0, limit, access, 0xC))
+        self.kernel_stack, self.directory = (KERNEL_DATA, 0), 0
         for first, count in ports:
             self.gates.open_ports(first, count)
         self.gates.let_through(HYPERCALL, 1)
-        self.cpu.ds = self.cpu.es = KERNEL_DATA
-        self.gates.enter(entry, KERNEL_CODE, KERNEL_DATA, self.cpu.esp)
+        self.gates.enter_ring_1()
 
     def handle(self, frame: Frame) -> str:
         self.meter.decide(2)
@@ -44,28 +40,29 @@ class Hypercalls:
             action(self, frame)
             name = action.__name__
         elif frame.vector == TIMER_VECTOR:
-            self.meter.port_out(0x20, 0x20)  # the controller is the hypervisor's
-            self.pending = True
+            self.tick()
             name = "timer"
         else:
-            self.gates.stop()
-            return f"crash: vector {frame.vector} at {frame.eip:#x}"
+            self.gates.stop(f"no handler for {frame}")
+            return "crash"
         self.meter.decide(2)
         if self.pending and self.event_handler and not self.masked:
             self.upcall(frame)
         return name
 
+    def tick(self) -> None:
+        self.meter.port_out(0x20, 0x20)  # the controller is the hypervisor's
+        self.pending = True
+
     def upcall(self, frame: Frame) -> None:
         """Enter the kernel's event handler; events stay masked until its iret hypercall."""
         self.pending, self.masked = False, True
-        esp, image = frame.esp, [frame.eflags, frame.cs, frame.eip]
+        back = [frame.eflags, frame.cs, frame.eip]
         if frame.ring == 3:
-            image = [frame.ss, frame.esp, *image]
-            frame.ss, esp = self.kernel_stack
-        for value in image:
-            esp -= 4
-            self.meter.write(esp, value)
-        frame.eip, frame.cs, frame.esp = self.event_handler, KERNEL_CODE, esp
+            back = [frame.ss, frame.esp, *back]
+            frame.ss, frame.esp = self.kernel_stack
+        frame.push(*back)
+        frame.cs, frame.eip = KERNEL_CODE, self.event_handler
 
     # --- hypercalls: arguments in EBX, ECX ---------------------------------------------------
 
@@ -83,21 +80,20 @@ class Hypercalls:
 
     def mmuext_op(self, frame: Frame) -> None:
         """EBX: physical address of the page directory."""
-        table = self.machine.read(self.cpu.ebx & ~0xFFF, 4092)
-        self.meter.spend("page-table read", 1023)
-        self.gates.load_directory([int.from_bytes(table[i : i + 4], "little") for i in range(0, 4092, 4)])
-        self.meter.spend("TLB flush")
         self.directory = self.cpu.ebx & ~0xFFF
+        self.gates.copy_directory(self.directory)
 
     def update_va_mapping(self, frame: Frame) -> None:
         """Map the linear page EBX to the page-table entry ECX, and flush it."""
-        linear = self.cpu.ebx
-        table = int.from_bytes(self.machine.read(self.directory + (linear >> 22) * 4, 4), "little")
-        self.machine.write((table & ~0xFFF) + (linear >> 12 & 1023) * 4, self.cpu.ecx.to_bytes(4, "little"))
+        self.set_entry(self.cpu.ebx, self.cpu.ecx)
+        self.gates.flush_page(self.cpu.ebx)
+
+    def set_entry(self, linear: int, entry: int) -> None:
+        """Write the entry of a page into the domain's page table."""
         self.meter.spend("page-table read")
         self.meter.spend("page-table write")
-        self.meter.spend("INVLPG")
-        self.gates.flush()
+        table = int.from_bytes(self.machine.read(self.directory + (linear >> 22) * 4, 4), "little")
+        self.machine.write((table & ~0xFFF) + (linear >> 12 & 1023) * 4, entry.to_bytes(4, "little"))
 
     def console_io(self, frame: Frame) -> None:
         """Write the text at EBX."""
@@ -118,16 +114,22 @@ class Hypercalls:
 
     def iret(self, frame: Frame) -> None:
         """Return from an event: EAX and the interrupted frame are on the kernel's stack."""
-        at = frame.esp
-        self.cpu.eax, eip, cs, flags = (self.meter.read(at + n) for n in (0, 4, 8, 12))
-        frame.eip, frame.cs, frame.eflags, frame.esp = eip, cs, flags & ~0x3000 | IF, at + 16
-        if cs & 3 == 3:
-            frame.esp, frame.ss = self.meter.read(at + 16), self.meter.read(at + 20)
+        self.cpu.eax, frame.eip, frame.cs, flags = frame.pop(4)
+        frame.eflags = flags & ~IOPL | IF
+        if frame.ring == 3:
+            frame.esp, frame.ss = frame.pop(2)
         self.masked = False
 
     def sched_op(self, frame: Frame) -> None:
-        """Shut the domain down."""
-        self.gates.stop()
+        """EBX 1: sleep until an event comes; 2: shut the domain down."""
+        self.meter.decide(2)
+        if self.cpu.ebx != BLOCK:
+            self.gates.stop()
+            return
+        self.masked = False
+        if not self.pending:
+            self.gates.halt(interrupts=True)
+            self.tick()
 
     TABLE = {
         0: set_trap_table,

@@ -9,6 +9,7 @@ to ring 0 to the last of the IRET that led back. Nobody picks a price for an exi
 from __future__ import annotations
 
 import html
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from ..machine.costs import CostModel
 from ..machine.machine import Machine
 
 WORD = 4
+TIMELINE_ROOM = 100_000  # records; what comes later is counted only
+INT3, INT_N, INTO = 0xCC, 0xCD, 0xCE
 
 
 def primitive_prices(costs: CostModel) -> dict[str, int]:
@@ -35,6 +38,11 @@ def primitive_prices(costs: CostModel) -> dict[str, int]:
     }
 
 
+def hardware_prices(costs: CostModel) -> dict[str, int]:
+    """Cycles of what the processor does by itself around a handler."""
+    return {"exception entry": costs.exception, "INT entry": costs.gate, "IRET": costs.iret}
+
+
 @dataclass
 class Account:
     """What the exits of one reason took."""
@@ -43,6 +51,18 @@ class Account:
     exits: int = 0
     cycles: int = 0
     primitives: Counter[str] = field(default_factory=Counter)
+    hardware: Counter[str] = field(default_factory=Counter)  # entries and returns, by `hardware_prices`
+
+
+@dataclass(frozen=True)
+class ExitRecord:
+    """One exit, on the machine's clock. ``eip``: where the guest was."""
+
+    reason: str
+    start: int
+    end: int
+    eip: int
+    idle: int = 0  # cycles of it in which the processor was halted
 
 
 class Meter:
@@ -57,6 +77,8 @@ class Meter:
         self.machine = machine
         self.prices = primitive_prices(machine.costs)
         self.accounts: dict[str, Account] = {}
+        self.timeline: list[ExitRecord] = []
+        self.dropped = 0  # exits that the timeline had no room for
         self._current = Account()
         self._owed = 0  # cycles not charged yet
 
@@ -92,24 +114,46 @@ class Meter:
         self.machine.port_out(port, value, size)
 
     @contextmanager
-    def exit(self, since: int | None = None) -> Iterator[Account]:
+    def exit(self, since: int | None = None, frame: int | None = None) -> Iterator[Account]:
         """Everything inside belongs to one exit, which began when the clock stood at ``since``.
 
-        Name it before it ends: ``account.reason``.
+        ``frame`` is the linear address of what a gate pushed: vector, error code, EIP, CS, EFLAGS.
+        Name the exit before it ends: ``account.reason``.
         """
-        asleep = self.machine.idle_cycles  # waiting for an interrupt is nobody's work
-        started = (self.machine.cycles if since is None else since) - asleep
+        machine = self.machine
+        asleep = machine.idle_cycles  # waiting for an interrupt is nobody's work
+        started = machine.cycles if since is None else since
         outer, self._current = self._current, Account()
-        entry = self._current
+        entry, eip, delivered = self._current, machine.cpu.eip, machine.delivered_at
+        if frame is not None:
+            vector, _, eip = struct.unpack("<III", machine.read_linear(frame, 12))
+            entry.hardware.update((self._entry(vector, eip), "IRET"))
         try:
             yield entry
         finally:
             self.settle()
             self._current = outer
+            if frame is not None and machine.delivered_at != delivered:
+                entry.hardware.update(("exception entry", "IRET"))  # of the interrupt it waited for
+            idle = machine.idle_cycles - asleep
             total = self.accounts.setdefault(entry.reason, Account(entry.reason))
             total.exits += 1
-            total.cycles += self.machine.cycles - self.machine.idle_cycles - started
+            total.cycles += machine.cycles - started - idle
             total.primitives.update(entry.primitives)
+            total.hardware.update(entry.hardware)
+            if len(self.timeline) < TIMELINE_ROOM:
+                self.timeline.append(ExitRecord(entry.reason, started, machine.cycles, eip, idle))
+            else:
+                self.dropped += 1
+
+    def _entry(self, vector: int, eip: int) -> str:
+        """How the processor came here: an INT stands before the EIP that it pushes."""
+        places = [self.machine.translate(eip - n & 0xFFFF_FFFF) for n in (1, 2)]
+        last, before = (
+            0 if p is None or p >= self.machine.ram_size else self.machine.read(p, 1)[0] for p in places
+        )
+        software = before == INT_N and last == vector or {INT3: 3, INTO: 4}.get(last) == vector
+        return "INT entry" if software else "exception entry"
 
     @property
     def exits(self) -> int:

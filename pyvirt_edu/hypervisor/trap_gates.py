@@ -16,10 +16,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from ..machine.errors import MachineError
+from ..machine.errors import AddressError, MachineError
 from ..machine.exits import Exit
 from ..machine.machine import Machine
+from .descriptors import INTERRUPT_KIND, TRAP_KIND, Gate, descriptor, outward
 from .meter import Meter
+from .trap_frame import Frame
 
 MONITOR_AT = 0xFFC0_0000  # linear: the last 4 MiB, one page-directory entry
 SIZE = 64 << 10
@@ -32,56 +34,15 @@ UD2, AFTER_UD2 = b"\x0f\x0b", b"\x83\xc4\x08\xcf"  # add esp, 8; iretd
 IDLE = COMMON + len(UD2 + AFTER_UD2)
 GDT_ENTRIES = 512  # the first ones are the guest's
 HOST_CODE, HOST_DATA, HOST_TSS = 0xFE8, 0xFF0, 0xFF8  # its last three selectors
+# flat segments for guests, before those; with RPL
+USER_CODE, USER_DATA, KERNEL_CODE, KERNEL_DATA = 0xFCB, 0xFD3, 0xFD9, 0xFE1
+FLAT = {USER_CODE: 0xFB, USER_DATA: 0xF3, KERNEL_CODE: 0xBB, KERNEL_DATA: 0xB3}
 
 PRESENT, WRITABLE, USER, LARGE = 1, 2, 4, 0x80
 CR0_RUNNING, CR4_PSE = 0x8000_0001, 0x10
 WITH_ERROR_CODE = {8, 10, 11, 12, 13, 14, 17}
 UNDEFINED = 6
 PORT_MAP, PORT_BYTES = 0x68, 0x80  # the TSS's I/O permission bit map: ports below 400h
-INTERRUPT_GATE, TRAP_GATE = 0x8E00, 0x8F00  # present, DPL 0, 32-bit; a trap gate leaves IF as it is
-
-
-def descriptor(base: int, limit: int, access: int, flags: int = 0) -> int:
-    """A segment descriptor (manual 3A, 3.4.5); the limit is in bytes, or pages with G in flags."""
-    return (
-        limit & 0xFFFF
-        | (base & 0xFF_FFFF) << 16
-        | access << 40
-        | (limit >> 16 & 15) << 48
-        | (flags & 15) << 52
-        | base >> 24 << 56
-    )
-
-
-class Frame:
-    """What the processor pushed when it came to ring 0, and the registers as the guest left them.
-
-    Reading or assigning a field of the frame is a memory access, and is metered.
-    """
-
-    FIELDS = {"eip": 8, "cs": 12, "eflags": 16, "esp": 20, "ss": 24}
-
-    def __init__(self, meter: Meter, at: int) -> None:
-        self.meter, self.at = meter, at
-        self.vector, self.error = struct.unpack("<II", meter.machine.read_linear(at, 8))
-        meter.spend("memory read", 2)
-        self.cpu = meter.machine.cpu
-
-    def __getattr__(self, name: str) -> int:
-        if name not in Frame.FIELDS:
-            raise AttributeError(f"a frame has {', '.join(Frame.FIELDS)}; not {name}")
-        return self.meter.read(self.at + Frame.FIELDS[name])
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in Frame.FIELDS:
-            self.meter.write(self.at + Frame.FIELDS[name], int(value) & 0xFFFF_FFFF)  # type: ignore[call-overload]
-        else:
-            object.__setattr__(self, name, value)
-
-    @property
-    def ring(self) -> int:
-        """Where the guest was: the RPL of its CS."""
-        return self.cs & 3
 
 
 class TrapGates:
@@ -94,9 +55,9 @@ class TrapGates:
         self.machine, self.handler = machine, handler
         self.meter = Meter(machine)
         self.physical = machine.ram_size - SIZE
-        self.guest_limit = MONITOR_AT - 1
         self.stopped = False
-        self.directory: list[int] = []
+        self.why = ""  # it crashed
+        self.entry = machine.cpu.eip
         self._build()
 
     # --- the hypervisor's memory ---------------------------------------------------------
@@ -109,15 +70,17 @@ class TrapGates:
         for i in range(SIZE >> 12):
             entry = self.physical + (i << 12) | PRESENT | WRITABLE
             self._place(PAGE_TABLE + 4 * i, struct.pack("<I", entry))
-        self.map_flat()
+        self.copy_directory(None)
         for vector in range(256):
             self._place(STUBS + vector * STUB_SIZE, self._stub(vector))
-            self._gate(vector, INTERRUPT_GATE, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, 0)
+            self._gate(vector, INTERRUPT_KIND, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, 0)
         self._place(STUBS + COMMON, UD2 + AFTER_UD2)
         self._place(STUBS + IDLE, b"\xfb\xf4\xfa" + UD2)  # sti; hlt; cli; ud2
         self._set_descriptor(HOST_CODE, descriptor(0, 0xFFFFF, 0x9B, 0xC))
         self._set_descriptor(HOST_DATA, descriptor(0, 0xFFFFF, 0x93, 0xC))
         self._set_descriptor(HOST_TSS, descriptor(MONITOR_AT + TSS, PORT_MAP + PORT_BYTES, 0x89))
+        for selector, access in FLAT.items():
+            self._set_descriptor(selector, descriptor(0, (MONITOR_AT >> 12) - 1, access, 0xC))
         tss = struct.pack("<III", 0, MONITOR_AT + STACK_TOP, HOST_DATA).ljust(0x66, b"\0")
         self._place(TSS, tss + struct.pack("<H", PORT_MAP) + b"\xff" * (PORT_BYTES + 1))
         cpu = m.cpu
@@ -137,9 +100,8 @@ class TrapGates:
         return code + b"\xe9" + struct.pack("<i", jump)
 
     def _gate(self, vector: int, kind: int, selector: int, offset: int, dpl: int) -> None:
-        low = offset & 0xFFFF | selector << 16
-        high = offset & 0xFFFF_0000 | kind | dpl << 13
-        self._place(IDT + 8 * vector, struct.pack("<II", low, high))
+        gate = Gate(True, dpl, kind, selector, offset)
+        self._place(IDT + 8 * vector, struct.pack("<II", *gate.pack()))
 
     def _set_descriptor(self, selector: int, value: int) -> None:
         self._place(GDT + (selector & ~7), struct.pack("<Q", value))
@@ -147,19 +109,21 @@ class TrapGates:
     # --- what a hypervisor does with it ---------------------------------------------------
 
     def set_descriptor(self, selector: int, value: int) -> None:
-        """Give the guest a segment."""
+        """Give the guest a segment as `outward` has it; the last of the table are not to be had."""
+        self.meter.decide(2)
         self.meter.spend("descriptor write")
-        self._set_descriptor(selector, value)
+        if selector & ~7 < USER_CODE & ~7:
+            self._set_descriptor(selector, outward(value, 1, MONITOR_AT))
 
     def let_through(self, vector: int, dpl: int) -> None:
         """Let programs up to a ring raise this vector with INT; it reaches the handler."""
         self.meter.spend("descriptor write")
-        self._gate(vector, INTERRUPT_GATE, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, dpl)
+        self._gate(vector, INTERRUPT_KIND, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, dpl)
 
     def direct(self, vector: int, selector: int, offset: int, dpl: int) -> None:
         """A gate straight into the guest's kernel: the hypervisor never sees this vector."""
         self.meter.spend("descriptor write")
-        self._gate(vector, TRAP_GATE, selector, offset, dpl)
+        self._gate(vector, TRAP_KIND, selector, offset, dpl)
 
     def set_kernel_stack(self, ring: int, ss: int, esp: int) -> None:
         """The stack that the processor takes when it enters ring 1 or 2 from outside."""
@@ -174,36 +138,53 @@ class TrapGates:
             self.meter.spend("memory write")
             self._place(at, bytes([byte & ~(1 << (port & 7))]))
 
-    def map_flat(self) -> None:
-        """Linear addresses below the hypervisor are physical ones: a guest without paging."""
-        entries = [i << 22 | LARGE | PRESENT | WRITABLE | USER for i in range(1023)]
-        self.load_directory(entries)
+    # --- address spaces -------------------------------------------------------------------------
 
-    def load_directory(self, entries: list[int]) -> None:
-        """Take over a guest's page directory, all but the hypervisor's own entry."""
-        self.directory = entries[:1023]
-        own = self.physical + PAGE_TABLE | PRESENT | WRITABLE
-        self._place(PAGE_DIRECTORY, struct.pack("<1024I", *self.directory, own))
-        self.flush()
+    def copy_directory(self, physical: int | None) -> None:
+        """Use a kernel's page directory, all but the hypervisor's own entry; None: no paging,
+        linear addresses are physical ones."""
+        if physical is None:
+            entries = struct.pack(
+                "<1023I", *(i << 22 | LARGE | PRESENT | WRITABLE | USER for i in range(1023))
+            )
+        else:
+            entries = self.machine.read(physical & ~0xFFF, 4 * 1023)
+            self.meter.spend("page-table read", 1023)
+            self.meter.spend("page-table write", 1023)
+        self._place(
+            PAGE_DIRECTORY, entries + struct.pack("<I", self.physical + PAGE_TABLE | PRESENT | WRITABLE)
+        )
+        self.meter.spend("TLB flush")
+        self.machine.flush_tlb()
 
-    def set_directory_entry(self, index: int, entry: int) -> bool:
-        """Change one entry of the directory in use; False if it had that value."""
-        if index == 1023 or entry == self.directory[index]:
+    def copy_entry(self, physical: int | None, linear: int, flush: bool = False) -> bool:
+        """The entry of the directory for an address; False if it was the same."""
+        self.meter.spend("page-table read", 2)
+        index = linear >> 22
+        at = PAGE_DIRECTORY + 4 * index
+        if flush:
+            self.flush_page(linear)
+        if physical is None or index == 1023:
+            return False
+        theirs = self.machine.read((physical & ~0xFFF) + 4 * index, 4)
+        if theirs == self.machine.read(self.physical + at, 4):
             return False
         self.meter.spend("page-table write")
-        self.directory[index] = entry
-        self._place(PAGE_DIRECTORY + 4 * index, struct.pack("<I", entry))
+        self._place(at, theirs)
         return True
 
-    def flush(self) -> None:
-        """Drop the TLB."""
-        self.machine.cpu.cr3 = self.physical + PAGE_DIRECTORY
+    def flush_page(self, linear: int) -> None:
+        """INVLPG."""
+        self.meter.spend("INVLPG")
+        self.machine.flush_tlb(linear)
 
-    def enter(self, eip: int, cs: int, ss: int, esp: int, eflags: int = 0x202) -> None:
-        """Leave ring 0 for the guest's first instruction, by IRET."""
-        at = MONITOR_AT + STACK_TOP - 28
-        self.machine.write_linear(at, struct.pack("<7I", 0, 0, eip, cs, eflags, esp, ss))
+    def enter_ring_1(self) -> None:
+        """Let the guest begin where the boot loader left it, in flat segments of ring 1, by IRET."""
         cpu = self.machine.cpu
+        at = MONITOR_AT + STACK_TOP - 28
+        frame = struct.pack("<7I", 0, 0, self.entry, KERNEL_CODE, 0x202, cpu.esp, KERNEL_DATA)
+        self.machine.write_linear(at, frame)
+        cpu.ds = cpu.es = cpu.fs = cpu.gs = KERNEL_DATA
         cpu.ss, cpu.cs = HOST_DATA, HOST_CODE
         cpu.esp, cpu.eip = at, MONITOR_AT + STUBS + COMMON + 2
         self._return()
@@ -212,12 +193,15 @@ class TrapGates:
         """ADD ESP, 8 and IRETD, inside the ledger's exit."""
         self.machine.step(2)
 
-    def stop(self) -> None:
-        """The guest has ended: `run` returns after this exit."""
-        self.stopped = True
+    def stop(self, why: str = "") -> None:
+        """The guest has ended: `run` returns after this exit. With a reason, it has crashed."""
+        self.stopped, self.why = True, why
 
-    def wait(self) -> int:
-        """Halt the real processor until an interrupt comes; its vector."""
+    def halt(self, interrupts: bool) -> list[int]:
+        """Wait for an interrupt; its vector. A guest that allows none has ended."""
+        if not interrupts:
+            self.stop()
+            return []
         cpu = self.machine.cpu
         kept = cpu.esp, cpu.eip
         cpu.esp, cpu.eip = cpu.esp - 64, MONITOR_AT + STUBS + IDLE
@@ -227,7 +211,7 @@ class TrapGates:
         self._return()
         self._to_ud2()
         cpu.esp, cpu.eip = kept
-        return vector
+        return [vector]
 
     def _to_ud2(self) -> None:
         out = self.machine.run()
@@ -247,8 +231,18 @@ class TrapGates:
             if cpu.cpl != 0:
                 m.deliver()  # the guest's own: through its gate like any other vector
                 continue
-            with self.meter.exit(since=m.delivered_at) as account:
+            with self.meter.exit(since=m.delivered_at, frame=cpu.esp) as account:
                 cpu.eip += len(UD2)
-                account.reason = self.handler(Frame(self.meter, cpu.esp))
+                account.reason = self._handle(Frame(self.meter, cpu.esp))
                 self._return()
-        return Exit("halt", cpu.eip, m.instructions)
+        return Exit("crash" if self.why else "halt", cpu.eip, m.instructions)
+
+    def _handle(self, frame: Frame) -> str:
+        if frame.ring == 0:  # the IRET of the exit before has faulted
+            self.stop(f"a frame with which no return is possible: {frame}")
+            return "crash"
+        try:
+            return self.handler(frame)
+        except AddressError as error:
+            self.stop(f"{frame} leads the hypervisor to memory that is not there: {error}")
+            return "crash"

@@ -70,7 +70,7 @@ from .layout import (
 
 SMALLEST_RAM = 64 << 10
 LARGEST_RAM = 3584 << 20  # above lies what devices and firmware claim
-TRACE_WORDS = 1 << 16
+TRACE_WORDS = 1 << 17
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?\s*", re.IGNORECASE)
 

@@ -75,6 +75,9 @@ from .layout import (
 )
 
 DEVICE_EVENT, DEVICE_ACKNOWLEDGE = 2, 3  # operations of the devices' unit (devices/bus.py)
+# Words that one step may record: while the processor is halted, the floppy controller moves up to
+# 72 sectors byte by byte.
+TRACE_RESERVE = 75 * 1024
 
 
 @core
@@ -133,7 +136,7 @@ def after_instruction(m):
     if c[TRACING]:
         record_step(m)
         h = handle(m)
-        if h[H_TRACE_USED] + 256 > h[H_TRACE_ROOM]:
+        if h[H_TRACE_USED] + TRACE_RESERVE > h[H_TRACE_ROOM]:
             return np.uint64(EXIT_TRACE_FULL)
     if c[POSTED_COUNT]:
         if c[POSTED] >> 60:
@@ -153,6 +156,8 @@ def device_events(m):
     if c[CYCLES] >= c[TIMER]:
         call_unit(m, UNIT_DEVICES, DEVICE_EVENT, 0, 0)
     set_deadline(m)
+    if c[SERVICE]:  # an event may need Python, as an instruction may
+        return np.uint64(EXIT_SERVICE)
     if c[CYCLES] >= c[RUN_DEADLINE]:
         return np.uint64(EXIT_DEADLINE)
     return np.uint64(EXIT_NONE)
@@ -183,8 +188,6 @@ def idle(m):
     reason = device_events(m)
     if reason:
         return reason
-    if c[SERVICE]:
-        return np.uint64(EXIT_SERVICE)
     return np.uint64(EXIT_IDLE)
 
 

@@ -21,6 +21,7 @@ FEATURE_CX8 = 1 << 8  # CMPXCHG8B
 FEATURE_SEP = 1 << 11  # SYSENTER, SYSEXIT
 FEATURE_PGE = 1 << 13  # global pages
 FEATURE_CMOV = 1 << 15  # CMOVcc, and with the x87 FCMOVcc and FCOMI
+FEATURE_PAT = 1 << 16  # IA32_PAT; memory types change nothing where there are no caches
 FEATURE_FXSR = 1 << 24  # FXSAVE, FXRSTOR and CR4.OSFXSR
 FEATURES = (
     FEATURE_FPU
@@ -33,6 +34,7 @@ FEATURES = (
     | FEATURE_SEP
     | FEATURE_PGE
     | FEATURE_CMOV
+    | FEATURE_PAT
     | FEATURE_FXSR
 )
 # Leaf 2, one byte a descriptor. None describes the simulated TLBs (4 ways of 256), so none is

@@ -169,13 +169,13 @@ _COST = {
     "SYSENTER": u.COST_SYSENTER, "SYSEXIT": u.COST_SYSENTER,
     "PUSHA": u.COST_STACK_MANY, "POPA": u.COST_STACK_MANY,
     "ENTER": u.COST_STACK_MANY, "IN": u.COST_PORT, "OUT": u.COST_PORT,
-    "INS": u.COST_PORT, "OUTS": u.COST_PORT,
     "CPUID": u.COST_CPUID, "RDMSR": u.COST_MSR, "WRMSR": u.COST_MSR, "RDTSC": u.COST_SYSTEM,
     "INVLPG": u.COST_FLUSH, "WBINVD": u.COST_FLUSH, "INVD": u.COST_FLUSH, "SHLD": u.COST_SHIFT_DOUBLE,
     "SHRD": u.COST_SHIFT_DOUBLE, "BSF": u.COST_BIT_SCAN, "BSR": u.COST_BIT_SCAN, "JMP": u.COST_BRANCH,
     **dict.fromkeys("Jcc LOOP LOOPE LOOPNE JCXZ".split(), u.COST_BRANCH),
     **dict.fromkeys("DAA DAS AAA AAS AAM AAD SALC".split(), u.COST_BCD),
     **dict.fromkeys(_STRING.split(), u.COST_STRING),
+    "INS": u.COST_PORT, "OUTS": u.COST_PORT,
     **dict.fromkeys("LDS LES LSS LFS LGS LLDT LTR".split(), u.COST_SEGMENT),
     **dict.fromkeys(
         (

@@ -40,6 +40,7 @@ MEANINGS = {
     "exit": "the guest has written its result to port F4h",
     "reset": "the guest has reset the PC: processor and devices stand as after power on",
     "shutdown": "triple fault: the processor has shut down; restore a snapshot, rewind or reset",
+    "crash": "the guest did what its hypervisor has no answer to: `why` of its gates says what",
     "internal": "the core reports a state it cannot be in: please report this",
 }
 

@@ -1,4 +1,5 @@
-"""The machine as Python reaches into it: keeps what is derived true after outside changes."""
+"""The machine as Python and devices with DMA reach into it: keeps what is derived true after outside
+changes."""
 
 from __future__ import annotations
 
@@ -8,7 +9,10 @@ from .code_pages import invalidate_granules, reset_blocks
 from .handles import cpu, page_flags
 from .hostaccess_ops import (
     HOST_CLEAN_PAGES,
+    HOST_DMA_READ,
+    HOST_DMA_WRITE,
     HOST_FLUSH_FAST,
+    HOST_FLUSH_PAGE,
     HOST_FLUSH_TLB,
     HOST_LOAD_SEGMENT_REAL,
     HOST_NOTIFY_WRITE,
@@ -18,9 +22,9 @@ from .hostaccess_ops import (
 )
 from .jit import core, unit
 from .layout import A20_MASK, CR0, CR3, CR4, CR4_PAE, CR4_PSE, PAGE_DIRTY, PDPTE
-from .physical import place_of, read_physical
+from .physical import dma_read_byte, dma_write_byte, place_of, read_physical
 from .segment_cache import set_real_segment, update_ends, update_mode
-from .tlb import flush_fast, flush_tlb
+from .tlb import flush_fast, flush_tlb, invalidate_page
 
 UNMAPPED = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -83,4 +87,10 @@ def host_access(m, operation, address, value):
         set_real_segment(m, address, value)
     elif operation == HOST_FLUSH_TLB:
         flush_tlb(m, 0)
+    elif operation == HOST_FLUSH_PAGE:
+        invalidate_page(m, address)
+    elif operation == HOST_DMA_READ:
+        return dma_read_byte(m, value, address)
+    elif operation == HOST_DMA_WRITE:
+        dma_write_byte(m, value >> 8, address, value & 0xFF)
     return np.uint64(0)

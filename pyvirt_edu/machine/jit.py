@@ -46,11 +46,11 @@ CHECKED = os.environ.get("PYVIRT_CHECKED", "") == "1"
 
 #: What takes longest to compile starts first.
 LARGEST = (
+    "card_access",
     "device_access",
     "find_block",
     "run",
     "assist_x87",
-    "card_access",
     "assist_transfer",
     "assist_system",
 )

@@ -24,7 +24,14 @@ from .costs import CostModel, Ledger
 from .errors import AddressError, ConfigurationError, MachineError, RegisterError, SnapshotError
 from .exits import REASONS, VECTOR_NAMES, Exit
 from .history import ANSWER, BYTES, CALL, FAULT, IDLE_UNTIL, WORDS, History
-from .hostaccess_ops import HOST_FLUSH_FAST, HOST_LOAD_SEGMENT_REAL, HOST_NOTIFY_WRITE, HOST_TRANSLATE
+from .hostaccess_ops import (
+    HOST_FLUSH_FAST,
+    HOST_FLUSH_PAGE,
+    HOST_FLUSH_TLB,
+    HOST_LOAD_SEGMENT_REAL,
+    HOST_NOTIFY_WRITE,
+    HOST_TRANSLATE,
+)
 from .layout import (
     A20_MASK,
     APIC_BASE,
@@ -368,6 +375,11 @@ class Machine:
         for physical, part in self._linear_pieces(address, len(data), "write_linear"):
             self.write(physical, data[position : position + part])
             position += part
+
+    def flush_tlb(self, linear: int | None = None) -> None:
+        """Drop what the TLB holds: all of it, or one page as INVLPG does. Charges nothing."""
+        page = None if linear is None else _within("linear", linear, 32)
+        self._core_value("host_access", HOST_FLUSH_TLB if page is None else HOST_FLUSH_PAGE, page or 0, 0)
 
     # --- what enters from Python -------------------------------------------------------
 

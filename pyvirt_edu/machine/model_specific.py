@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .handles import cpu, fault
 from .jit import core
 from .layout import (
@@ -12,6 +14,7 @@ from .layout import (
     CYCLES,
     GP,
     LEDGER,
+    PAT,
     RAX,
     RCX,
     RDX,
@@ -23,8 +26,9 @@ from .layout import (
 from .privilege import require_ring_0
 
 WORD32 = 0xFFFF_FFFF
-MSR_TSC, MSR_APIC_BASE, MSR_MICROCODE = 0x10, 0x1B, 0x8B
+MSR_TSC, MSR_PLATFORM, MSR_APIC_BASE, MSR_MICROCODE = 0x10, 0x17, 0x1B, 0x8B
 MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP = 0x174, 0x175, 0x176
+MSR_PAT = 0x277
 # of IA32_APIC_BASE only the address can change: there is no APIC to enable
 APIC_ADDRESS, APIC_BOOT = 0xF_FFFF_F000, 0x100
 
@@ -64,16 +68,28 @@ def read_msr(m):
         put_edx_eax(m, time_stamp(m))
     elif number == MSR_APIC_BASE:
         put_edx_eax(m, c[APIC_BASE])
-    elif number == MSR_MICROCODE:
-        put_edx_eax(m, 0)  # no update was loaded
+    elif number == MSR_PLATFORM or number == MSR_MICROCODE:
+        put_edx_eax(m, 0)  # the first of the platforms; no update was loaded
     elif number == MSR_SYSENTER_CS:
         put_edx_eax(m, c[SYSENTER_CS])
     elif number == MSR_SYSENTER_ESP:
         put_edx_eax(m, c[SYSENTER_ESP])
     elif number == MSR_SYSENTER_EIP:
         put_edx_eax(m, c[SYSENTER_EIP])
+    elif number == MSR_PAT:
+        put_edx_eax(m, c[PAT])
     else:
         fault(m, GP, 0)
+
+
+@core
+def memory_types(value):
+    """Whether each byte is a type that the PAT knows: 0, 1, 4, 5, 6 or 7 (manual 3A, 11.12.2)."""
+    for i in range(8):
+        kind = value >> (8 * np.uint64(i)) & 0xFF
+        if kind > 7 or kind >> 1 == 1:
+            return 0
+    return 1
 
 
 @core
@@ -100,5 +116,10 @@ def write_msr(m):
         c[SYSENTER_ESP] = low
     elif number == MSR_SYSENTER_EIP:
         c[SYSENTER_EIP] = low
+    elif number == MSR_PAT:
+        if memory_types(value):
+            c[PAT] = value
+        else:
+            fault(m, GP, 0)
     else:
         fault(m, GP, 0)

@@ -195,3 +195,32 @@ def write_physical(m, address, size, value):
         store_u16(memory, address, value)
     else:
         store_u32(memory, address, value)
+
+
+# --- devices that reach memory by themselves --------------------------------------------------
+
+
+@core
+def place_for_dma(m, address, access):
+    """As `place_of`, for a device: the A20 gate is the processor's."""
+    if address < SHADOWED or address >= 0x100000 and address < handle(m)[H_RAM_END]:
+        return address
+    return place_in_firmware(m, address, access)
+
+
+@core
+def dma_read_byte(m, requester, address):
+    """A byte for a device; ones where there is no memory. Devices do not reach each other.
+
+    `requester` is who asks: for now every device may reach all of memory."""
+    place = place_for_dma(m, address, 0)
+    if in_ram(m, place):
+        return read_physical(m, place, 1)
+    return 0xFF
+
+
+@core
+def dma_write_byte(m, requester, address, value):
+    place = place_for_dma(m, address, WRITE)
+    if in_ram(m, place):
+        write_physical(m, place, 1, value)

@@ -81,7 +81,7 @@ from .paging import allowed
 from .physical import in_ram, is_shadowed
 from .port_access import check_port, port_read, port_write
 from .tlb import find
-from .uops import COST_STRING, OP_CMPS, OP_INS, OP_LODS, OP_MOVS, OP_OUTS, OP_SCAS, OP_STOS
+from .uops import COST_PORT, COST_STRING, OP_CMPS, OP_INS, OP_LODS, OP_MOVS, OP_OUTS, OP_SCAS, OP_STOS
 
 NOWHERE = 0xFFFF_FFFF_FFFF_FFFF  # not a place in RAM
 
@@ -339,6 +339,8 @@ def repeat(m, op, size, mask, seg, rep):
     between instructions, so the run ends early for whatever the loop must look at."""
     c = cpu(m)
     cost = costs(m)[COST_STRING]
+    if op == OP_INS or op == OP_OUTS:
+        cost = costs(m)[COST_PORT]  # each iteration is a bus access
     done = 0
     c[REPEATING] = 0
     most = max(1, may_start(c, 0, cost))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from .access import probe_segment_write, write_segment
 from .flags import read_eflags, set_arithmetic
-from .handles import call_unit, cpu, fault
-from .jit import UNIT_X87_SERIES, core, unit
+from .handles import call_unit, cpu, fault, ports
+from .jit import UNIT_DEVICES, UNIT_X87_SERIES, core, unit
 from .layout import (
     CF,
     CR0,
@@ -18,12 +18,14 @@ from .layout import (
     CR0_MP,
     CR0_NE,
     CR0_TS,
+    DEVICE_CLAIM,
     EVENT,
     FERR,
     MF,
     NM,
     PF,
     RAX,
+    STOP,
     T1,
     T2,
     T3,
@@ -162,6 +164,8 @@ BEFORE = IE | DE | ZE  # exceptions found before computing: unmasked, nothing is
 UNDERFLOW = IE | STACK_FAULT
 OVERFLOW = IE | STACK_FAULT | C1
 CODES = C0 | C2 | C3
+# how a PC's board hears of errors: an operation of devices/bus.py, a line, the port that frees it
+DEVICE_SET_LINE, ERROR_LINE, ERROR_PORT = 5, 13, 0xF0
 
 
 # --- operands ----------------------------------------------------------------------------------------
@@ -542,6 +546,16 @@ def function_with_two_results(m, op):
 
 
 @core
+def report_error(m):
+    """FERR#: on a PC's board it raises IRQ 13; the processor goes on as with IGNNE#."""
+    c = cpu(m)
+    if c[FERR] == 0 and ports(m)[ERROR_PORT] >= DEVICE_CLAIM:
+        call_unit(m, UNIT_DEVICES, DEVICE_SET_LINE, ERROR_LINE, 1)
+        c[STOP] = 1
+    c[FERR] = 1
+
+
+@core
 def may_go_on(m, op):
     """#NM where CR0 says so, #MF or FERR# where an exception waits (manual 3A, 2.5 and 6.15)."""
     c = cpu(m)
@@ -554,7 +568,7 @@ def may_go_on(m, op):
         if c[CR0] & CR0_NE:
             fault(m, MF, 0)
         else:
-            c[FERR] = 1  # for the platform's IRQ 13; the processor goes on as with IGNNE#
+            report_error(m)
     return c[EVENT] == 0
 
 

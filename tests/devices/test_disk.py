@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -256,11 +257,105 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
         Disk(IMAGE).read(63, 2)
 
 
-def test_a_file_that_shrinks_is_an_error_of_the_guest(tmp_path: Path) -> None:
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="is no file"):
+        Disk(tmp_path)
+    m = Machine(ram="1MiB")
+    with pytest.raises(ImageError, match="cannot open the disk image"):
+        m.boot(b"\xf4", disk=tmp_path / "nothing.img", format="flat")
+    assert m.disks == [None] * 4
+
+
+def test_past_the_end_by_the_guest(tmp_path: Path) -> None:
+    """The drive says ID not found; what lies before the end is there, and nothing else changes."""
+    path = tmp_path / "disk.img"
+    path.write_bytes(IMAGE)
+    bench = Bench(path, "read-write")
+    bench.command(0x20, 64)
+    assert (bench.finish(), bench.error) == (0x51, 0x10)
+    bench.command(0x30, 63, 2)
+    assert bench.finish() == 0x58
+    bench.give(b"x" * SECTOR)
+    assert (bench.finish(), bench.error) == (0x51, 0x10)
+    bench.command(0xE7)  # FLUSH CACHE
+    assert bench.finish() == 0x50
+    bench.disk.close()
+    assert path.read_bytes() == IMAGE[:-SECTOR] + b"x" * SECTOR
+
+
+def overwrite(path: Path, offset: int, data: bytes) -> None:
+    """As another program would, without asking for a lock."""
+    before = path.stat().st_mtime_ns
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+    os.utime(path, ns=(before, before + 1_000_000))  # clocks of file systems are coarse
+
+
+@pytest.mark.parametrize("mode", ["overlay", "read-write", "read-only"])
+def test_a_file_that_somebody_else_changes(tmp_path: Path, mode: str) -> None:
+    """The caller hears of it once, the guest gets errors, and the file stays as the other one made it."""
+    path = tmp_path / "disk.img"
+    path.write_bytes(IMAGE)
+    bench = Bench(path, mode)
+    if mode != "read-only":
+        bench.write(5, b"w" * SECTOR)
+    overwrite(path, 7 * SECTOR, b"other" * 10)
+    with pytest.raises(ImageError, match="changed by another program"):
+        bench.command(0x20, 2)
+    assert (bench.finish(), bench.error) == (0x51, 0x40)  # the machine goes on
+    bench.command(0x20, 3)
+    assert (bench.finish(), bench.error) == (0x51, 0x40)
+    if mode != "read-only":
+        assert bench.read(5) == b"w" * SECTOR == bench.disk.read(5)  # nothing of the guest's is lost
+        bench.write(6, b"v" * SECTOR)
+        assert bench.disk.changed == [5, 6]
+    kept = bench.m.snapshot()
+    bench.m.restore(kept)
+    if mode == "read-write":
+        bench.command(0xE7)  # FLUSH CACHE
+        assert (bench.finish(), bench.error) == (0x51, 0x40)
+        with pytest.raises(OSError, match="was changed"):
+            bench.disk.close()
+    bench.disk.close()
+    assert path.read_bytes()[7 * SECTOR :] == b"other" * 10 + IMAGE[7 * SECTOR + 50 :]
+    assert path.read_bytes()[: 7 * SECTOR] == IMAGE[: 7 * SECTOR]
+    Disk(path).close()
+
+
+def test_our_own_writes_are_nobody_elses(tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(IMAGE)
+    bench = Bench(path, "read-write")
+    for lba in range(20):
+        bench.write(lba, bytes([lba]) * SECTOR)
+        bench.command(0xE7)
+        assert bench.finish() == 0x50
+        assert bench.read(lba + 20) == IMAGE[(lba + 20) * SECTOR : (lba + 21) * SECTOR]
+    bench.disk.close()
+    assert path.read_bytes() == b"".join(bytes([i]) * SECTOR for i in range(20)) + IMAGE[20 * SECTOR :]
+
+
+def test_a_file_that_shrinks(tmp_path: Path) -> None:
     path = tmp_path / "disk.img"
     path.write_bytes(IMAGE)
     bench = Bench(path)
     path.write_bytes(IMAGE[: 2 * SECTOR])
-    bench.command(0x20, 2)
+    with pytest.raises(ImageError, match="changed by another program"):
+        bench.command(0x20, 2)
     assert bench.finish() == 0x51
     assert bench.error == 0x40  # data that cannot be read
+
+
+def test_a_run_that_is_ended_by_the_image(tmp_path: Path) -> None:
+    """A program that reads by itself: the run raises, and can go on."""
+    path = tmp_path / "disk.img"
+    path.write_bytes(IMAGE)
+    m = guest(path)
+    m.run(max_instructions=1500)
+    overwrite(path, 0, b"?")
+    with pytest.raises(ImageError, match="changed by another program"):
+        m.run()
+    before = m.instructions
+    assert m.run(max_instructions=100).reason == "limit"
+    assert m.instructions == before + 100

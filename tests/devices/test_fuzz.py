@@ -73,6 +73,8 @@ def accesses(seed: int, chips: list[int], count: int) -> bytes:
 
 def hammer(seed: int, chips: list[int], count: int) -> Machine:
     m = Machine(ram="2MiB")
+    m.attach_disk(random.Random(seed).randbytes(512 * 64))
+    m.attach_floppy(random.Random(seed).randbytes(1440 * 1024))
     m.load(assemble(HAMMER, bits=32, origin=0x10000), at=0x10000)
     m.load(assemble(HANDLER, bits=32, origin=0x11000), at=0x11000)
     m.load(accesses(seed, chips, count), at=0x20000)

@@ -169,6 +169,10 @@ def test_keys_translated_or_not(p: Keys) -> None:
     assert p.typed() == [0x1E, 0x9E]
     p.m.keyboard.press("up")
     assert p.typed() == [0xE0, 0x48, 0xE0, 0xC8]
+    p.m.keyboard.hold("ctrl", "right")  # and down they stay
+    assert p.typed() == [0x1D, 0xE0, 0x4D]
+    p.m.keyboard.release("right", "ctrl")
+    assert p.typed() == [0xE0, 0xCD, 0x9D]
     p.m.keyboard.type("Q!")
     assert p.typed() == [0x2A, 0x10, 0x90, 0xAA, 0x2A, 0x02, 0x82, 0xAA]
     p.tell(0x60, 0x05)
@@ -263,6 +267,9 @@ def test_text_that_no_key_makes() -> None:
         m.keyboard.type("é")
     with pytest.raises(MachineError, match="no key 'any'"):
         m.keyboard.press("any")
+    with pytest.raises(MachineError, match="no key 'any'"):
+        m.keyboard.hold("a", "any")
+    assert m.keyboard.waiting == 0
     with pytest.raises(MachineError, match="room for"):
         for _ in range(5000):
             m.keyboard.type("a")

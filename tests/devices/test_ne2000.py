@@ -110,6 +110,14 @@ def test_memory_in_words_and_in_bytes() -> None:
     assert card.inb(DATA) == 0xFF
 
 
+def test_byte_reads_in_word_mode_take_a_word_each() -> None:
+    """Linux's ne2k-pci reads the PROM so: of each doubled byte it sees one."""
+    card = Card()
+    card.dma(0x0A, 0, 32)
+    assert bytes(card.inb(DATA) for _ in range(16)) == CARD + bytes(8) + b"WW"
+    assert card.isr & 0x40 and card.inb(DATA) == 0
+
+
 def test_what_is_sent_comes_out() -> None:
     card = Card()
     card.m.network.answers = False

@@ -377,8 +377,8 @@ def test_cpuid_reports_what_is_there():
     assert highest == 2
     assert b"".join(v.to_bytes(4, "little") for v in (b, d, c)) == b"GenuineIntel"
     assert signature >> 8 & 15 == 6
-    # FPU DE PSE TSC MSR PAE CX8 SEP PGE CMOV FXSR
-    assert features == sum(1 << bit for bit in (0, 2, 3, 4, 5, 6, 8, 11, 13, 15, 24))
+    # FPU DE PSE TSC MSR PAE CX8 SEP PGE CMOV PAT FXSR
+    assert features == sum(1 << bit for bit in (0, 2, 3, 4, 5, 6, 8, 11, 13, 15, 16, 24))
     assert more == 0
 
 
@@ -421,6 +421,35 @@ def test_model_specific_registers(run):
     assert log_here[0] == 0x12345678
     if run is run_here:  # QEMU reads unknown ones as zero
         assert log_here[1:] == [(GP, 0)]
+
+
+def test_microcode_drivers_find_their_registers(run):
+    """4, table 2-20: IA32_PLATFORM_ID is there from the Pentium II on and read-only."""
+    program = Program(
+        "mov ecx, 0x17\nor eax, -1\nor edx, -1\nrdmsr\nor eax, edx\ncall log\n"
+        "mov ecx, 0x8b\nxor eax, eax\nxor edx, edx\nwrmsr\nmov ebx, 1\nmov eax, 1\ncpuid\n"
+        "mov ecx, 0x8b\nrdmsr\nmov eax, 1\ncall log\n" + expect("mov ecx, 0x17\nwrmsr")
+    )
+    log_here = faults(run(program))
+    assert log_here[:2] == [0, 1]
+    if run is run_here:  # QEMU ignores writes to unknown ones
+        assert log_here[2:] == [(GP, 0)]
+
+
+def test_page_attribute_table(run):
+    """3A, 11.12: CPUID reports it, IA32_PAT keeps what is written; a reserved type is #GP(0), and
+    then nothing has changed."""
+    program = Program(
+        "mov eax, 1\ncpuid\nshr edx, 16\nand edx, 1\nmov eax, edx\ncall log\n"
+        "mov ecx, 0x277\nrdmsr\ncall log\nmov eax, 0x00010406\nmov edx, 0x05040100\nwrmsr\n"
+        "xor eax, eax\nrdmsr\ncall log\nmov eax, edx\ncall log\n"
+        + expect("mov eax, 0x00020406\nmov edx, 0\nmov ecx, 0x277\nwrmsr")
+        + "mov ecx, 0x277\nrdmsr\ncall log\n"
+    )
+    log_here = faults(run(program))
+    assert log_here[:4] == [1, 0x0007_0406, 0x0001_0406, 0x0504_0100]
+    if run is run_here:  # QEMU keeps reserved types
+        assert log_here[4:] == [(GP, 0), 0x0001_0406]
 
 
 # --- HLT ----------------------------------------------------------------------------------------------

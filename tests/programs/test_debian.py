@@ -119,6 +119,92 @@ def test_seabios_boots_a_disk() -> None:
     assert m.read(0x8000, 17) == b"the second sector"
 
 
+FLOPPY_BOOT_SECTOR = """
+    cld
+    xor ax, ax
+    mov ds, ax
+    mov es, ax
+    mov [0x600], dl         ; the drive that the BIOS booted from
+    mov si, text
+next:
+    lodsb
+    mov ah, 0x0e            ; INT 10h: write a character
+    int 0x10
+    test al, al
+    jne next
+    mov ax, 0x0201          ; INT 13h: read the sector behind this one
+    mov bx, 0x8000
+    mov cx, 2
+    mov dx, 0
+    int 0x13
+    jc end
+    mov si, 0x8000
+    not byte [si]
+    mov ax, 0x0301          ; write it to cylinder 30, head 1, sector 5
+    mov cx, 0x1e05
+    mov dx, 0x0100
+    int 0x13
+    jc end
+    mov ax, 0x0201          ; and read it back
+    mov bx, 0x9000
+    mov cx, 0x1e05
+    mov dx, 0x0100
+    int 0x13
+    jc end
+    mov byte [0x601], 1
+end:
+    cli
+    hlt
+text: db "boot floppy: ", 0
+"""
+
+
+@needs_seabios
+@pytest.mark.parametrize("kib", [360, 720, 1200, 1440, 2880])
+def test_seabios_boots_a_floppy(kib: int) -> None:
+    sector = bytes(assemble(FLOPPY_BOOT_SECTOR, bits=16, origin=0x7C00)).ljust(510, b"\0") + b"\x55\xaa"
+    second = b"Not the first sector".ljust(512, b".")
+    image = (sector + second).ljust(kib * 1024, b"\0")
+    m = Machine(ram="16MiB", history=False)
+    m.attach_disk(bytes(510) + b"\x55\xaa" + bytes(1 << 20))  # the floppy comes before a disk
+    assert m.boot(image) == "boot-sector"
+    assert m.run(max_instructions=400_000_000).reason == "halt"
+    assert "Booting from Floppy" in m.screen.text and "boot floppy:" in m.screen.text
+    assert m.read(0x600, 2) == b"\x00\x01"
+    changed = bytes([second[0] ^ 0xFF]) + second[1:]
+    assert m.read(0x9000, 512) == changed
+    disk = m.floppies[0]
+    track = {360: 9, 720: 9, 1200: 15, 1440: 18, 2880: 36}[kib]
+    assert disk is not None and disk.changed == [(30 * 2 + 1) * track + 4]
+    assert disk.read(disk.changed[0]) == changed
+
+
+@needs_seabios
+def test_a_disk_boots_before_a_floppy_that_is_only_there() -> None:
+    sector = bytes(assemble(BOOT_SECTOR, bits=16, origin=0x7C00)).ljust(510, b"\0") + b"\x55\xaa"
+    m = Machine(ram="16MiB", history=False)
+    m.attach_floppy((bytes(510) + b"\x55\xaa").ljust(1440 * 1024, b"\0"))
+    m.boot(sector.ljust(1 << 20, b"\0"))
+    assert m.run(max_instructions=400_000_000).reason == "halt"
+    assert "Booting from Hard Disk" in m.screen.text and "boot sector:" in m.screen.text
+
+
+@needs_seabios
+@needs_grub
+def test_grub_comes_to_its_prompt_from_a_floppy(tmp_path: Path) -> None:
+    core = tmp_path / "core.img"
+    modules = ["biosdisk", "normal", "echo", "ls"]
+    command = ["grub-mkimage", "-O", "i386-pc", "-p", "(fd0)/", "-o", str(core), *modules]
+    subprocess.run(command, check=True, capture_output=True)
+    floppy = tmp_path / "floppy.img"
+    floppy.write_bytes(((GRUB / "boot.img").read_bytes() + core.read_bytes()).ljust(1440 << 10, b"\0"))
+    m = Machine(ram="32MiB", history=False)
+    m.boot(floppy)
+    run_until(m, lambda m: "grub>" in m.screen.text, 600_000_000)
+    m.keyboard.type("ls\n")
+    run_until(m, lambda m: "(fd0)" in m.screen.text, 100_000_000)
+
+
 @needs_seabios
 @needs_grub
 def test_grub_comes_to_its_prompt(tmp_path: Path) -> None:

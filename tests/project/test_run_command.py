@@ -90,3 +90,79 @@ def test_guests(tmp_path: Path) -> None:
     done = pyvirt("guests", "--write", str(tmp_path))
     assert b"tiny2" in done.stdout
     assert (tmp_path / "tiny2.bin").stat().st_size > 500
+
+
+def test_floppies(tmp_path: Path) -> None:
+    """--floppy puts a disk into the first drive; its controller says so in the CMOS RAM."""
+    image = tmp_path / "floppy.img"
+    image.write_bytes(bytes(1440 * 1024))
+    source = "mov al, 0x10\n out 0x70, al\n in al, 0x71\n out 0xe9, al\n cli\n hlt"
+    done = pyvirt("run", flat(tmp_path, source), "--format", "flat", "--floppy", str(image))
+    assert (done.stdout, done.returncode) == (b"@", 0)  # 40h: a drive of 1.44 MB
+    image.write_bytes(bytes(1000 * 1024))
+    done = pyvirt("run", flat(tmp_path, source), "--format", "flat", "--floppy", str(image))
+    assert done.returncode == 2 and b"floppy disks are 160K" in done.stderr
+
+
+DISK_READER = """
+    mov edx, 0x3f6
+    mov al, 2
+    out dx, al
+again:
+    mov edx, 0x1f2
+    mov al, 1
+    out dx, al
+    inc edx
+    out dx, al
+    mov edx, 0x1f6
+    mov al, 0xe0
+    out dx, al
+    inc edx
+    mov al, 0x20
+    out dx, al
+wait_for_data:
+    in al, dx
+    test al, 0x80
+    jnz wait_for_data
+    test al, 1
+    jnz failed
+    mov edx, 0x1f0
+    mov ecx, 256
+    mov edi, 0x30000
+    cld
+    rep insw
+    mov al, '.'
+    out 0xe9, al
+    jmp again
+failed:
+    mov al, 7
+    out 0xf4, al
+"""
+
+
+def test_a_disk_image_that_somebody_else_writes(tmp_path: Path) -> None:
+    """The run ends with a message and status 2, and the file is as the other program left it."""
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(1 << 20))
+    guest = flat(tmp_path, DISK_READER)
+    command = [sys.executable, "-m", "pyvirt_edu.cli", "run", guest, "--format", "flat", "--disk", str(image)]
+    nothing, pipe = subprocess.DEVNULL, subprocess.PIPE
+    with subprocess.Popen(command, stdin=nothing, stdout=pipe, stderr=pipe) as run:
+        assert run.stdout is not None and run.stdout.read(1) == b"."  # it reads
+        image.write_bytes(b"changed".ljust(1 << 20, b"!"))
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 2
+    assert b"changed by another program" in said and b"Traceback" not in said
+    assert image.read_bytes() == b"changed".ljust(1 << 20, b"!")
+
+
+def test_disks_that_cannot_be_used(tmp_path: Path) -> None:
+    guest = flat(tmp_path, "hlt")
+    small = tmp_path / "small.img"
+    small.write_bytes(bytes(100))
+    for path, message in ((tmp_path / "none", b"cannot open"), (small, b"less than one sector")):
+        for option in ("--disk", "--floppy"):
+            done = pyvirt("run", guest, "--format", "flat", option, str(path))
+            assert done.returncode == 2
+            assert message in done.stderr and str(path).encode() in done.stderr
+            assert done.stderr.count(b"\n") == 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from ...machine.assembler import assemble
+from ...machine.assembler import Program, assemble
 from . import ORIGIN, source
 
 CHANGES = (
@@ -36,12 +36,19 @@ CHANGES = (
         "        mov eax, 26             ; mmuext_op: new base\n        int 0x82\n",
     ),
     (
-        "        call start_timer\n",
+        "        call start_timer\n        sti\n",
         "        mov ebx, timer\n        mov eax, 15             ; set_timer_op\n        int 0x82\n",
     ),
     (
         "        cli\n        hlt\n",
-        "        mov eax, 29             ; sched_op: shutdown\n        int 0x82\n",
+        "        mov ebx, 2              ; shutdown\n        mov eax, 29             ; sched_op\n"
+        "        int 0x82\n",
+    ),
+    (".sleep: cli                             ; no tick between the question and HLT\n", ".sleep:\n"),
+    (
+        "        sti                             ; takes effect after the next instruction\n        hlt\n",
+        "        mov ebx, 1              ; block\n        mov eax, 29             ; sched_op\n"
+        "        int 0x82\n",
     ),
     (
         "        mov al, 0x20                    ; end of interrupt\n        out 0x20, al\n"
@@ -81,6 +88,6 @@ def para_source() -> str:
 
 
 @cache
-def para_image() -> bytes:
-    """Its multiboot image."""
-    return bytes(assemble(para_source(), bits=32, origin=ORIGIN))
+def para_program() -> Program:
+    """It assembled: a multiboot image with its labels."""
+    return assemble(para_source(), bits=32, origin=ORIGIN)

@@ -1,4 +1,4 @@
-; tiny2: a kernel in two pages. Ring 0 and ring 3, paging, a timer, a system call, a disk.
+; tiny2: a kernel of two kilobytes. Rings 0 and 3, paging, a timer, system calls, a disk.
 ;
 ; It knows nothing of hypervisors. It boots by multiboot, writes to the serial port, and stops
 ; with interrupts off when its only program has ended.
@@ -14,7 +14,8 @@ TASK        equ 0x28
 
 SERIAL      equ 0x3f8
 DISK        equ 0x1f0
-TICKS       equ 5                       ; the program waits for so many
+TICKS       equ 5                       ; the program sleeps until so many have passed
+ROUNDS      equ 20000
 
 PAGE_DIRECTORY equ 0x110000
 PAGE_TABLE     equ 0x111000             ; the first 4 MiB
@@ -52,7 +53,13 @@ reload: mov ax, KERNEL_DATA
         or eax, 0x80000000
         mov cr0, eax
         call start_timer
+        sti
         mov esi, hello
+        call print
+        mov eax, [ticks]
+.tick:  cmp eax, [ticks]                ; does the clock tick?
+        je .tick
+        mov esi, ticking
         call print
         call read_disk
         call change_mapping
@@ -74,31 +81,37 @@ program:                                ; what follows runs in ring 3
         mov esi, from_user
         mov eax, 1                      ; print
         int 0x80
-.wait:  mov eax, 2                      ; how many ticks have passed?
+        mov ecx, ROUNDS                 ; work a little
+.work:  dec ecx
+        jne .work
+        mov eax, 2                      ; sleep
         int 0x80
-        cmp eax, TICKS
-        jb .wait
         mov esi, enough
         mov eax, 1
         int 0x80
         mov eax, 3                      ; end
         int 0x80
 
-; --- the system call: EAX 1 print ESI, 2 ticks, 3 end ---------------------------------------
+; --- the system call: EAX 1 print ESI, 2 sleep until TICKS, 3 end ------------------------------
 
 system_call:
         cmp eax, 1
         je .print
         cmp eax, 2
-        je .ticks
+        je .sleep
         mov esi, goodbye
         call print
         cli
         hlt
 .print: call print
         iretd
-.ticks: mov eax, [ticks]
-        iretd
+.sleep: cli                             ; no tick between the question and HLT
+        cmp dword [ticks], TICKS
+        jae .awake
+        sti                             ; takes effect after the next instruction
+        hlt
+        jmp .sleep
+.awake: iretd
 
 ; --- the timer ------------------------------------------------------------------------------
 
@@ -239,6 +252,7 @@ read_disk:
 ; --- data -----------------------------------------------------------------------------------
 
 hello:      db "tiny2: up", 10, 0
+ticking:    db "tiny2: the clock ticks", 10, 0
 from_disk:  db "tiny2: the disk says ", 0
 newline:    db 10, 0
 mapped:     db "tiny2: one page, two frames", 10, 0
