@@ -135,13 +135,8 @@ def power_cuts(cuts: int, seed: int) -> int:
     return len(seen)
 
 
-def test_power_cuts() -> None:
-    assert power_cuts(120, 1) > STEPS // 2
-
-
-@pytest.mark.long
 def test_a_thousand_power_cuts() -> None:
-    assert power_cuts(1000, 2) > STEPS // 2
+    assert power_cuts(1000, 2) == STEPS + 1  # some after each sync
 
 
 def test_sprout_mounts_what_a_cut_leaves() -> None:

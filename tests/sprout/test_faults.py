@@ -63,19 +63,12 @@ def test_nothing_is_lost() -> None:
     assert free[-1] == free[1]
 
 
-@pytest.mark.parametrize("seed", [1, 5000])
-def test_random_system_calls(seed: int) -> None:
-    """30 times 500 calls with any numbers, edges, and pointers to any place."""
-    said = run_script(f"wild calls 30 {seed}\nps\necho alive\n", most=3_000_000_000)
+@pytest.mark.parametrize("seed", [1, 10_000, 20_000])
+def test_a_hundred_thousand_random_system_calls(seed: int) -> None:
+    """200 times 500 calls with any numbers, edges, and pointers to any place."""
+    said = run_script(f"wild calls 200 {seed}\nps\necho alive\n", most=3_000_000_000)
     assert processes(said[:-1]) == ["init", "sh", "ps"]
     assert said[-1] == "alive"
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("seed", [10_000, 20_000, 30_000])
-def test_a_hundred_thousand_random_system_calls(seed: int) -> None:
-    said = run_script(f"wild calls 200 {seed}\nps\necho alive\n", most=30_000_000_000)
-    assert processes(said[:-1]) == ["init", "sh", "ps"]
 
 
 def test_random_bytes_as_programs() -> None:
