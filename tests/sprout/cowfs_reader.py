@@ -107,7 +107,7 @@ class Reader:
                 child, raw = ENTRY.unpack_from(data, at)
                 if not child:
                     continue
-                name = f"{path}/{raw.split(bytes(1))[0].decode()}"
+                name = f"{path}/{raw.split(bytes(1))[0].decode('latin1')}"
                 if child not in self.inodes:
                     raise Damaged(f"{name} leads to the free inode {child}")
                 if self.inodes[child].mode & S_IFMT == S_IFDIR:

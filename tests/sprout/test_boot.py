@@ -52,6 +52,13 @@ def test_screen_says_the_same(machine: Machine) -> None:
     assert shown[: len(said)] == said
 
 
+def test_what_is_typed_early_is_heard() -> None:
+    m = boot()
+    m.console.type("echo $?early\n")
+    m.run(max_instructions=30_000_000, until=lambda m: "0early" in m.console.text)
+    assert "0early" in m.console.text
+
+
 def test_keyboard_is_heard(machine: Machine) -> None:
     before = len(machine.console.text)
     machine.keyboard.type("echo Key-Board\n")

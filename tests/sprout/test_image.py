@@ -17,11 +17,13 @@ from .lab import needs_compiler
 SYMBOL = struct.Struct("<IIIBBH")
 SECTION = struct.Struct("<10I")
 FILE, FUNCTION, CODE = 4, 2, 4
-PRIVILEGED = {
-    "hlt", "cli", "sti", "lgdt", "lidt", "lldt", "ltr", "lmsw", "clts", "invlpg", "invd", "wbinvd", "rdmsr", "wrmsr",
-    "in", "out", "insb", "insw", "insd", "outsb", "outsw", "outsd", "sgdt", "sidt", "sldt", "str", "smsw", "popfd",
-    "popf", "pushfd", "pushf", "iret", "iretd", "sysexit", "ljmp", "lcall", "retf", "lar", "lsl", "verr", "verw",
-}  # fmt: skip
+PRIVILEGED = set(
+    (
+        "hlt cli sti lgdt lidt lldt ltr lmsw clts invlpg invd wbinvd rdmsr wrmsr in out insb insw insd outsb "
+        "outsw outsd sgdt sidt sldt str smsw popfd popf pushfd pushf iret iretd sysexit ljmp lcall retf lar "
+        "lsl verr verw"
+    ).split()
+)
 SENSITIVE_OPERAND = re.compile(r"\b(cr[0-8]|dr[0-7]|[cdefgs]s)\b(?!:)")
 
 

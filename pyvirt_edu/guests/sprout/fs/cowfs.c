@@ -281,7 +281,7 @@ static int link(struct inode *dir, const char *name, struct inode *target) {
     if (error)
         return error;
     error = find_entry(dir, name, &index, &number);
-    error = error == -ENOENT ? 0 : error ? error : -EEXIST;
+    error = error == -ENOENT && dir->links && target->links ? 0 : error ? error : -EEXIST;
     if (!error)
         error = add_entry(dir, name, target->number);
     if (!error) {
@@ -305,13 +305,22 @@ static int is_empty(struct inode *dir) {
     return 0;
 }
 
+/* The entry of a file that was looked up before: since then it may have gone. */
+static int find_again(struct inode *dir, const char *name, struct inode *target, u32 *index) {
+    u32 number;
+    int error = find_entry(dir, name, index, &number);
+    return error ? error : number == target->number ? 0 : -ENOENT;
+}
+
 static int remove_entry(struct inode *dir, const char *name, struct inode *target) {
-    u32 index, number;
-    int error = find_entry(dir, name, &index, &number);
+    u32 index;
+    int error = find_again(dir, name, target, &index);
     if (!error && is_directory(target))
         error = is_empty(target);
-    if (!error && is_directory(target))
+    if (!error && is_directory(target)) {
         dir->links--;
+        cow(target)->stored.device = ROOT_NUMBER; /* for those who still stand in it */
+    }
     if (!error)
         error = write_entry(dir, index, NULL, 0);
     if (!error) {
@@ -331,16 +340,17 @@ static int unlink(struct inode *dir, const char *name, struct inode *target) {
 static int rename(struct inode *from, const char *old, struct inode *to, const char *name, struct inode *moved,
                   struct inode *replaced) {
     struct cowfs *fs = fs_of(from);
-    u32 index, number;
+    u32 index, other, number;
     if (strlen(name) >= COW_NAME)
         return -ENAMETOOLONG;
     int error = begin(fs, true);
     if (error)
         return error;
-    if (replaced)
+    error = to->links ? find_again(from, old, moved, &index) : -ENOENT;
+    if (!error && !replaced && !find_entry(to, name, &other, &number))
+        error = -EEXIST; /* it came meanwhile */
+    if (!error && replaced)
         error = remove_entry(to, name, replaced);
-    if (!error)
-        error = find_entry(from, old, &index, &number);
     if (!error)
         error = write_entry(from, index, NULL, 0);
     if (!error && is_directory(moved) && from != to) {

@@ -149,13 +149,16 @@ static void dispose(struct cowfs *fs) {
     release(fs);
 }
 
+static bool in_use(struct cowfs *fs) {
+    struct inode *root = fs->mount->root;
+    return fs->inodes != (struct cow_inode *)root || fs->inodes->next || root->users > 1;
+}
+
 static int leave(struct mount *m) {
     struct cowfs *fs = m->data;
-    if (fs->inodes != (struct cow_inode *)m->root || fs->inodes->next || m->root->users > 1)
-        return -EBUSY;
-    int error = sync(m);
-    if (error)
-        return error;
+    int error = in_use(fs) ? -EBUSY : sync(m);
+    if (error || in_use(fs)) /* somebody may have come while the disk worked */
+        return error ? error : -EBUSY;
     inode_drop(m->root);
     dispose(fs);
     return 0;
@@ -193,7 +196,9 @@ int cowfs_mount(const char *source, struct inode *device, struct inode *on, cons
         return -EBUSY;
     struct cowfs *fs = allocate_zeroed(sizeof(*fs));
     struct mount *m = mount_new("cowfs", source, target);
-    int error = fs && m && (fs->used = allocate_zeroed(BLOCK)) && (fs->committed = allocate_zeroed(BLOCK)) ? 0 : -ENOMEM;
+    int error = fs && m ? 0 : -ENOMEM;
+    if (!error && !((fs->used = allocate_zeroed(BLOCK)) && (fs->committed = allocate_zeroed(BLOCK))))
+        error = -ENOMEM;
     if (!error) {
         fs->mount = m;
         fs->drive = drive;

@@ -20,20 +20,20 @@ static int write_full(struct file *f, struct transfer *t) {
 static int read_zero(struct file *f, struct transfer *t) {
     static const u8 zeros[512];
     (void)f;
-    while (t->left)
+    while (t->left && !signal_waiting(current))
         if (give(t, zeros, MIN(t->left, sizeof(zeros))))
             return -EFAULT;
-    return 0;
+    return t->done || !t->left ? 0 : -ERESTART;
 }
 
 static int read_random(struct file *f, struct transfer *t) {
     (void)f;
-    while (t->left) {
+    while (t->left && !signal_waiting(current)) {
         u32 value = random32();
         if (give(t, &value, MIN(t->left, 4)))
             return -EFAULT;
     }
-    return 0;
+    return t->done || !t->left ? 0 : -ERESTART;
 }
 
 static int write_message(struct file *f, struct transfer *t) {
@@ -110,6 +110,9 @@ static const struct {
     {"tty", DEVICE_TTY, S_IFCHR | 0666, &tty_ops},
     {"console", DEVICE_CONSOLE, S_IFCHR | 0600, &tty_ops},
     {"ttyS0", DEVICE_SERIAL, S_IFCHR | 0600, &tty_ops},
+    {"stdin", DEVICE_DESCRIPTOR, S_IFCHR | 0666, NULL},
+    {"stdout", DEVICE_DESCRIPTOR + 1, S_IFCHR | 0666, NULL},
+    {"stderr", DEVICE_DESCRIPTOR + 2, S_IFCHR | 0666, NULL},
     {"hda", DEVICE_DISK, S_IFBLK | 0600, &disk_ops},
     {"hdb", DEVICE_DISK + 1, S_IFBLK | 0600, &disk_ops},
 };
@@ -133,6 +136,22 @@ int mount_root_directory(const char *name, struct mount *m) {
     return error ? error : mount_attach(m, on);
 }
 
+/* /dev/fd/N, for what a process has open. */
+static int make_descriptors(struct inode *root) {
+    struct inode *dir, *made;
+    int error = root->ops->create(root, "fd", S_IFDIR | 0755, 0, &dir);
+    for (u32 i = 0; i < FILES && !error; i++) {
+        char name[4];
+        format_text(name, sizeof(name), "%u", i);
+        error = dir->ops->create(dir, name, S_IFCHR | 0666, DEVICE_DESCRIPTOR + i, &made);
+        if (!error)
+            inode_drop(made);
+    }
+    if (!error)
+        inode_drop(dir);
+    return error;
+}
+
 int devfs_start(void) {
     struct inode *root = ramfs_tree("devfs"), *made;
     if (!root)
@@ -146,5 +165,6 @@ int devfs_start(void) {
             return error;
         inode_drop(made);
     }
-    return mount_root_directory("dev", root->mount);
+    int error = make_descriptors(root);
+    return error ? error : mount_root_directory("dev", root->mount);
 }

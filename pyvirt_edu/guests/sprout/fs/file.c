@@ -3,7 +3,8 @@
  * descriptors are a process's numbers for files. After fork and dup several descriptors lead to one
  * file, and move its position together.
  *
- * Kept: a file lives as long as a descriptor (or a call under way) refers to it.
+ * Kept: a file lives as long as a descriptor (or a call under way) refers to it. Reads and writes
+ * that share a position, and writes of one inode, do not overlap.
  */
 #include "../include/files.h"
 
@@ -45,14 +46,14 @@ static int inode_read(struct file *f, struct transfer *t) {
 }
 
 static int inode_write(struct file *f, struct transfer *t) {
+    lock(&f->inode->writing);
     if (f->flags & O_APPEND)
         f->offset = f->inode->size;
-    if (f->offset + t->left > 0x7fffffff)
-        return -EFBIG;
-    int error = f->inode->ops->write(f->inode, t, (u32)f->offset);
+    int error = f->offset + t->left > 0x7fffffff ? -EFBIG : f->inode->ops->write(f->inode, t, (u32)f->offset);
     f->offset += t->done;
     if (t->done)
         f->inode->mtime = f->inode->ctime = now_seconds();
+    unlock(&f->inode->writing);
     return error;
 }
 
@@ -124,25 +125,49 @@ int file_open(struct inode *start, const char *path, u32 flags, u32 mode, struct
     int error = find_or_create(start, path, flags, mode, &i);
     if (error)
         return error;
+    if (S_ISCHR(i->mode) && i->device >> 8 == DEVICE_DESCRIPTOR >> 8) {
+        *opened = descriptor_file(i->device & 0xff); /* /dev/fd/3: the same file once more */
+        inode_drop(i);
+        if (*opened)
+            file_use(*opened);
+        return *opened ? 0 : -ENXIO;
+    }
     error = open_inode(i, flags, opened);
     if (error)
         inode_drop(i);
     return error;
 }
 
-/* What was transferred before an error counts more than the error. */
-int file_read(struct file *f, struct transfer *t) {
-    if ((f->flags & O_ACCMODE) == O_WRONLY || f->flags & O_PATH)
-        return -EBADF;
-    int error = f->ops->read ? f->ops->read(f, t) : -EINVAL;
+typedef int mover(struct file *f, struct transfer *t);
+
+/* At the file's position, or at `at`. What was transferred before an error counts more than it. */
+static int move(struct file *f, struct transfer *t, mover *how, const u64 *at) {
+    if (!how || (at && !f->ops->seekable))
+        return how ? -ESPIPE : -EINVAL;
+    if (!f->ops->seekable) {
+        int error = how(f, t);
+        return t->done ? (int)t->done : error;
+    }
+    lock(&f->moving);
+    u64 before = f->offset;
+    f->offset = at ? *at : before;
+    int error = how(f, t);
+    if (at)
+        f->offset = before;
+    unlock(&f->moving);
     return t->done ? (int)t->done : error;
 }
 
-int file_write(struct file *f, struct transfer *t) {
+int file_read(struct file *f, struct transfer *t, const u64 *at) {
+    if ((f->flags & O_ACCMODE) == O_WRONLY || f->flags & O_PATH)
+        return -EBADF;
+    return move(f, t, f->ops->read, at);
+}
+
+int file_write(struct file *f, struct transfer *t, const u64 *at) {
     if ((f->flags & O_ACCMODE) == O_RDONLY || f->flags & O_PATH)
         return -EBADF;
-    int error = f->ops->write ? f->ops->write(f, t) : -EINVAL;
-    return t->done ? (int)t->done : error;
+    return move(f, t, f->ops->write, at);
 }
 
 /* --- descriptors ---------------------------------------------------------------------------- */

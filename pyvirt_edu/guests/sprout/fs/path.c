@@ -60,10 +60,10 @@ static bool is_last(const char *rest) {
     return !*rest;
 }
 
-/* `at` becomes the link's target. Consumes the references to dir and link. */
 static int walk(struct inode *start, const char *path, bool follow, bool parent, char *last, int depth,
                 struct inode **found);
 
+/* Where a link in `dir` leads. Drops `link`. */
 static int follow_link(struct inode *dir, struct inode *link, int depth, struct inode **found) {
     char *target = allocate(PATH_SIZE);
     int n = target ? readlink_inode(link, target, PATH_SIZE - 1) : -ENOMEM;
@@ -76,6 +76,7 @@ static int follow_link(struct inode *dir, struct inode *link, int depth, struct 
     return n;
 }
 
+/* All of a path, or with `parent` all but its last part, which is copied to `last`. */
 static int walk(struct inode *start, const char *path, bool follow, bool parent, char *last, int depth,
                 struct inode **found) {
     char *name = allocate(NAME_SIZE);

@@ -6,7 +6,8 @@
  * in RAM copy nothing.
  *
  * Kept: an inode is freed when it has no name (links == 0) and no user; each name counts a link,
- * and so does each ".." of a subdirectory.
+ * and so does each ".." of a subdirectory. While data moves to or from a program, which may sleep,
+ * the page has an owner more: another process may shorten the file.
  */
 #include "../include/files.h"
 
@@ -18,7 +19,6 @@ struct name {
 
 enum { TABLE = 1024 };
 
-static struct mount *root_mount;
 static u32 last_number;
 
 static struct name **find(struct inode *dir, const char *name) {
@@ -99,6 +99,7 @@ static int unlink(struct inode *dir, const char *name, struct inode *target) {
         if (target->data)
             return -ENOTEMPTY;
         target->links = 0;
+        target->parent = target->mount->root; /* for those who still stand in it */
         dir->links--;
     } else {
         target->links--;
@@ -110,7 +111,7 @@ static int unlink(struct inode *dir, const char *name, struct inode *target) {
 
 static int rename(struct inode *from, const char *old, struct inode *to, const char *name, struct inode *moved,
                   struct inode *replaced) {
-    int error = replaced ? unlink(to, name, replaced) : 0;
+    int error = !to->links ? -ENOENT : replaced ? unlink(to, name, replaced) : 0;
     if (!error)
         error = add_name(to, name, moved);
     if (error)
@@ -164,9 +165,14 @@ static int read(struct inode *i, struct transfer *t, u32 offset) {
     while (t->left && offset < i->size) {
         u32 *slot = page_slot(i, offset / PAGE, false);
         u32 n = MIN(MIN(t->left, i->size - offset), PAGE - offset % PAGE);
-        const u8 *page = slot && *slot ? to_virtual(*slot) : zeros;
-        if (give(t, page + offset % PAGE, n))
-            return -EFAULT;
+        u32 frame = slot ? *slot : 0;
+        if (frame)
+            frame_share(frame);
+        int error = give(t, (frame ? to_virtual(frame) : zeros) + offset % PAGE, n);
+        if (frame)
+            frame_release(frame);
+        if (error)
+            return error;
         offset += n;
     }
     return 0;
@@ -182,8 +188,12 @@ static int write(struct inode *i, struct transfer *t, u32 offset) {
         }
         if (!slot || !*slot)
             return -ENOSPC;
-        if (take(t, (u8 *)to_virtual(*slot) + offset % PAGE, n))
-            return -EFAULT;
+        u32 frame = *slot;
+        frame_share(frame);
+        int error = take(t, (u8 *)to_virtual(frame) + offset % PAGE, n);
+        frame_release(frame);
+        if (error)
+            return error;
         offset += n;
         i->size = MAX(i->size, offset);
     }
@@ -257,7 +267,6 @@ int ramfs_start(void) {
     struct inode *root = ramfs_tree("ramfs");
     if (!root)
         return -ENOMEM;
-    root_mount = root->mount;
-    copy_string(root_mount->target, "/", 2);
-    return mount_attach(root_mount, NULL);
+    copy_string(root->mount->target, "/", 2);
+    return mount_attach(root->mount, NULL);
 }

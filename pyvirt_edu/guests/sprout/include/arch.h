@@ -17,7 +17,7 @@ struct trap_frame {
 
 enum {
     TRAP_DIVIDE = 0, TRAP_DEBUG = 1, TRAP_BREAKPOINT = 3, TRAP_OVERFLOW = 4, TRAP_BOUND = 5,
-    TRAP_OPCODE = 6, TRAP_NO_FPU = 7, TRAP_DOUBLE = 8, TRAP_PROTECTION = 13, TRAP_PAGE = 14,
+    TRAP_OPCODE = 6, TRAP_NO_FPU = 7, TRAP_DOUBLE = 8, TRAP_PAGE = 14,
     TRAP_FPU = 16, TRAP_ALIGNMENT = 17, TRAP_SIMD = 19, TRAP_IRQ = 32, TRAP_SYSCALL = 0x80,
 };
 
@@ -46,13 +46,14 @@ bool arch_selector_valid(struct process *p, u32 selector);
 void arch_crash_root(u32 root);
 
 void cpu_idle(void);                                                /* until an interrupt was served */
+void cpu_serve_interrupts(void);                                    /* those that wait */
 void cpu_stop(void) __attribute__((noreturn));
 void cpu_reset(void) __attribute__((noreturn));
 u64 cpu_cycles(void);
 
 /* Page tables. An entry is a frame's address and these bits. */
 typedef u32 pte;
-enum { PTE_PRESENT = 1, PTE_WRITE = 2, PTE_USER = 4, PTE_GLOBAL = 0x100 };
+enum { PTE_PRESENT = 1, PTE_WRITE = 2, PTE_USER = 4 };
 #define PTE_FRAME 0xfffff000u
 void mmu_set(pte *entry, pte value);
 void mmu_load(u32 root);
@@ -69,7 +70,6 @@ bool fpu_has_fxsr(void);
 void fpu_clear_exceptions(void);
 
 u8 port_in8(u16 port);
-u16 port_in16(u16 port);
 u32 port_in32(u16 port);
 void port_out8(u16 port, u8 value);
 void port_out16(u16 port, u16 value);

@@ -50,6 +50,7 @@ struct inode {
     void *data;                 /* the file system's own */
     struct inode *parent;       /* directories of the file systems in RAM */
     struct pipe *pipe;          /* named pipes */
+    struct sleep_lock writing;  /* one write after the other */
 };
 
 struct mount {
@@ -80,6 +81,7 @@ struct file {
     const struct file_ops *ops;
     u32 users, flags;
     u64 offset;
+    struct sleep_lock moving;   /* while a call moves the offset */
     struct inode *inode;
     void *data;
 };
@@ -106,8 +108,8 @@ struct file *file_new(const struct file_ops *ops, struct inode *inode, u32 flags
 struct file *file_use(struct file *f);
 void file_drop(struct file *f);
 int file_open(struct inode *start, const char *path, u32 flags, u32 mode, struct file **opened);
-int file_read(struct file *f, struct transfer *t);
-int file_write(struct file *f, struct transfer *t);
+int file_read(struct file *f, struct transfer *t, const u64 *at);   /* at NULL: where the file stands */
+int file_write(struct file *f, struct transfer *t, const u64 *at);
 int descriptor_new(struct file *f, u32 from, bool close_on_exec);   /* takes the reference over */
 struct file *descriptor_file(u32 fd);
 
@@ -124,7 +126,7 @@ struct inode *ramfs_tree(const char *type);     /* a new, empty one: its root */
 /* devices: what an inode of type character or block device leads to */
 enum { DEVICE_NULL = 0x103, DEVICE_ZERO = 0x105, DEVICE_FULL = 0x107, DEVICE_RANDOM = 0x108,
        DEVICE_URANDOM = 0x109, DEVICE_KMSG = 0x10b, DEVICE_TTY = 0x500, DEVICE_CONSOLE = 0x501,
-       DEVICE_SERIAL = 0x440, DEVICE_DISK = 0x300 };
+       DEVICE_SERIAL = 0x440, DEVICE_DISK = 0x300, DEVICE_DESCRIPTOR = 0x600 /* to 63f: what is open */ };
 const struct file_ops *device_ops(struct inode *i);
 extern const struct file_ops tty_ops;
 

@@ -22,12 +22,11 @@ int strncmp(const char *a, const char *b, size_t n);
 char *strchr(const char *s, int c);
 void copy_string(char *to, const char *from, u32 size); /* cuts, and always ends in a zero */
 u32 parse_number(const char *s);
-u32 divide64(u64 *value, u32 by);                   /* quotient in place, returns the remainder */
 
 /* kernel/frames.c: RAM in pieces of one page */
 struct frame {
-    u16 owners;         /* 0: free */
-    u16 heap_class;     /* of pages that the heap cuts up */
+    u32 owners;         /* 0: free */
+    u32 heap_class;     /* of pages that the heap cuts up */
     u32 next;           /* in the list of free ones */
 };
 extern u32 frames_total, frames_free, ram_end;
@@ -55,7 +54,7 @@ void release(void *piece);
 extern char command_line[256];
 bool option(const char *name, char *value, u32 size);
 
-/* kernel/interrupts.c */
+/* kernel/trap.c */
 void irq_install(u32 irq, void (*handler)(void));
 /* drivers/pic.c */
 void pic_start(void);
@@ -78,6 +77,7 @@ void pit_start(void);
 u32 pit_elapsed(void);                  /* nanoseconds of the tick under way */
 u32 rtc_read(void);
 void uart_start(void);
+void uart_listen(void);
 void uart_write(char c);
 void vga_start(void);
 void vga_write(char c);

@@ -11,7 +11,6 @@
  * From c0000000 up every address space is the same.
  */
 #define KERNEL_BASE 0xc0000000
-#define KERNEL_LOADED 0x00100000
 #define DIRECT_MAP_SIZE 0x38000000 /* 896 MiB */
 #define STACKS_BASE 0xf8000000
 #define STACK_STRIDE 0x4000

@@ -73,6 +73,7 @@ extern u32 process_slots;                       /* all processes have lower slot
 /* kernel/schedule.c */
 extern bool need_reschedule;
 void schedule(void);                            /* let somebody else run */
+void give_way(void);                            /* the same, if the slice is over; in long work */
 int sleep_on(void *channel, u32 wake_at);       /* 0, -ERESTART or -ETIMEDOUT */
 void sleep_firmly(void *channel);               /* no signal ends it */
 void wake_up(void *channel);
@@ -86,7 +87,6 @@ void lock(struct sleep_lock *l);
 void unlock(struct sleep_lock *l);
 
 /* kernel/process.c */
-void processes_start(void);
 struct process *process_find(int pid);
 struct process *process_new(void);
 int process_fork(struct trap_frame *f, u32 flags, u32 stack, u32 parent_tid, u32 tls, u32 child_tid);
@@ -119,6 +119,7 @@ u32 signal_pop_frame(struct trap_frame *f, bool with_info);
 extern u32 kernel_root;
 void paging_start(void);
 pte *page_entry(u32 root, u32 address, bool make);
+pte *page_next(u32 root, u32 *at, u32 end);
 u32 page_root_new(void);
 void page_root_free(u32 root);
 bool stack_map(struct process *p);
@@ -129,7 +130,7 @@ struct space *space_new(void);
 struct space *space_fork(struct space *from);
 void space_release(struct space *s);
 int space_map(struct space *s, u32 start, u32 size, u32 prot, bool shared, struct inode *inode, u32 offset);
-void space_unmap(struct space *s, u32 start, u32 size);
+int space_unmap(struct space *s, u32 start, u32 size);
 int space_protect(struct space *s, u32 start, u32 size, u32 prot);
 u32 space_find_room(struct space *s, u32 size);
 bool space_is_free(struct space *s, u32 start, u32 size);

@@ -255,14 +255,25 @@ static int script_line(struct inode *i, char *line, u32 size, char **interpreter
     return !**interpreter ? -ENOEXEC : *p ? 2 : 1;
 }
 
+/* The name of the program file for /proc: never a relative one. */
+static void name_program(char *to, u32 size, const char *path) {
+    char *full = *path != '/' && current->cwd ? allocate(PATH_SIZE) : NULL;
+    if (full && path_of(current->cwd, full, PATH_SIZE) > 0)
+        format_text(to, size, "%s/%s", full, path);
+    else
+        copy_string(to, path, size);
+    release(full);
+}
+
 /* The program's inode and all arguments, those that a script's first line adds included. */
 static int prepare(const char *path, struct strings argv, struct strings envp, struct arguments *a,
-                   struct inode **program) {
-    char line[128], *interpreter, *argument;
+                   struct inode **program, char *file, u32 file_size) {
+    char line[128], *interpreter = NULL, *argument = NULL;
     int error = find_program(path, program);
     if (error)
         return error;
     int script = script_line(*program, line, sizeof(line), &interpreter, &argument);
+    name_program(file, file_size, script > 0 ? interpreter : path);
     if (script) {
         inode_drop(*program);
         *program = NULL;
@@ -295,7 +306,8 @@ static void forget_handlers(struct process *p) {
 }
 
 /* The point of no return: from here on the process is the new program. */
-static void become(struct process *p, const char *path, struct space *s, struct inode *program) {
+static void become(struct process *p, const char *path, const char *file, struct space *s,
+                   struct inode *program) {
     struct space *old = p->space;
     p->space = s;
     if (p == current) {
@@ -325,7 +337,7 @@ static void become(struct process *p, const char *path, struct space *s, struct 
         if (*c == '/' && c[1])
             name = c + 1;
     copy_string(p->name, name, sizeof(p->name));
-    copy_string(p->path, path, sizeof(p->path));
+    copy_string(p->path, file, sizeof(p->path));
 }
 
 static int exec(struct process *p, const char *path, struct strings argv, struct strings envp,
@@ -333,10 +345,11 @@ static int exec(struct process *p, const char *path, struct strings argv, struct
     struct arguments *a = allocate_zeroed(sizeof(*a));
     struct inode *inode = NULL;
     struct program program = {0}, loader = {0};
+    char file[sizeof(p->path)];
     u32 stack = 0, old_arguments = p->arguments, old_end = p->arguments_end;
     if (!a)
         return -ENOMEM;
-    int error = prepare(path, argv, envp, a, &inode);
+    int error = prepare(path, argv, envp, a, &inode, file, sizeof(file));
     struct space *s = error ? NULL : space_new();
     if (!error && !s) {
         inode_drop(inode);
@@ -362,7 +375,7 @@ static int exec(struct process *p, const char *path, struct strings argv, struct
     if (error)
         return error;
     s->heap_start = s->heap_end = PAGE_UP(program.end);
-    become(p, path, s, inode);
+    become(p, path, file, s, inode);
     *f = (struct trap_frame){
         .eip = program.loader[0] ? loader.entry : program.entry, .esp = stack,
         .cs = USER_CS, .ss = USER_DS, .ds = USER_DS, .es = USER_DS, .eflags = FLAG_IF | 2,

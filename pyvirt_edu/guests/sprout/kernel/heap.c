@@ -18,7 +18,7 @@ static bool cut_page(u32 class) {
     u32 page = frame_allocate(), size = 1u << (class + SMALLEST);
     if (!page)
         return false;
-    frame_of(page)->heap_class = (u16)class;
+    frame_of(page)->heap_class = class;
     for (u32 at = 0; at < PAGE; at += size) {
         struct piece *p = to_virtual(page + at);
         p->next = free_pieces[class];

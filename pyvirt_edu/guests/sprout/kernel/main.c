@@ -96,6 +96,7 @@ void kernel_main(u32 magic, u32 info_at) {
     boot_time = rtc_read();
     pit_start();
     tty_start();
+    uart_listen();
     keyboard_start();
     if (ramfs_start())
         panic("no memory for the root");

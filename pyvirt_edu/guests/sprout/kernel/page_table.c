@@ -32,6 +32,23 @@ pte *page_entry(u32 root, u32 address, bool make) {
     return &table[address >> 12 & 1023];
 }
 
+/* The first entry from *at on, below `end`, that is not empty, and its address; NULL: there is none. */
+pte *page_next(u32 root, u32 *at, u32 end) {
+    const pte *directory = to_virtual(root);
+    while (*at < end) {
+        u32 next = (*at | ((1u << 22) - 1)) + 1;
+        if (directory[*at >> 22] & PTE_PRESENT) {
+            pte *table = to_virtual(directory[*at >> 22] & PTE_FRAME);
+            u32 stop = MIN(next, end);
+            for (; *at < stop; *at += PAGE)
+                if (table[*at >> 12 & 1023])
+                    return &table[*at >> 12 & 1023];
+        }
+        *at = next;
+    }
+    return NULL;
+}
+
 static pte *kernel_entry(u32 address) {
     pte *e = page_entry(kernel_root, address, true);
     if (!e)

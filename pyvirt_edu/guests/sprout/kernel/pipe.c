@@ -2,8 +2,9 @@
  * Pipes: a ring of one page between who writes and who reads. A named pipe (mkfifo) is the same,
  * found through an inode.
  *
- * Kept: `used` bytes, from `first` on, are written and not yet read. A pipe lives as long as it has
- * a reader or a writer.
+ * Kept: `used` bytes, from `first` on, are written and not yet read. Nobody sleeps between the look
+ * at these two and their change: a program's memory, whose pages may have to be fetched from a disk,
+ * is touched before or after. A pipe lives as long as it has a reader or a writer.
  */
 #include "../include/files.h"
 
@@ -28,38 +29,57 @@ static int pipe_read(struct file *f, struct transfer *t) {
         if (error)
             return error;
     }
-    while (t->left && p->used) {
-        u32 n = MIN(MIN(t->left, p->used), PAGE - p->first);
-        if (give(t, p->ring + p->first, n))
-            return -EFAULT;
-        p->first = (p->first + n) % PAGE;
-        p->used -= n;
-    }
+    u32 size = MIN(t->left, p->used), part = MIN(size, PAGE - p->first);
+    u8 *data = allocate(size);
+    if (!data)
+        return -ENOMEM;
+    memcpy(data, p->ring + p->first, part);
+    memcpy(data + part, p->ring, size - part);
+    p->first = (p->first + size) % PAGE;
+    p->used -= size;
     pipe_changed(p);
-    return 0;
+    int error = give(t, data, size);
+    release(data);
+    return error;
+}
+
+/* Into the ring, as soon as there is room for `need` bytes; how many, or an error. */
+static int put(struct file *f, const u8 *data, u32 size, u32 need) {
+    struct pipe *p = f->data;
+    while (PAGE - p->used < need && p->readers) {
+        if (f->flags & O_NONBLOCK)
+            return -EAGAIN;
+        int error = sleep_on(p, 0);
+        if (error)
+            return error;
+    }
+    if (!p->readers)
+        return -EPIPE;
+    u32 n = MIN(size, PAGE - p->used), at = (p->first + p->used) % PAGE, part = MIN(n, PAGE - at);
+    memcpy(p->ring + at, data, part);
+    memcpy(p->ring, data + part, n - part);
+    p->used += n;
+    pipe_changed(p);
+    return (int)n;
 }
 
 /* Up to a page goes in at once or not at all: writers do not mix their lines. */
 static int pipe_write(struct file *f, struct transfer *t) {
-    struct pipe *p = f->data;
-    while (t->left) {
-        u32 need = t->done || t->left > PAGE ? 1 : t->left;
-        while (PAGE - p->used < need && p->readers) {
-            if (f->flags & O_NONBLOCK)
-                return -EAGAIN;
-            int error = sleep_on(p, 0);
-            if (error)
-                return error;
+    bool whole = t->left <= PAGE;
+    u8 *data = allocate(MIN(MAX(t->left, 1u), PAGE));
+    int n = data ? 0 : -ENOMEM;
+    while (t->left && n >= 0) {
+        u32 size = MIN(t->left, PAGE);
+        n = take(t, data, size);
+        u32 in = 0;
+        while (n >= 0 && in < size) {
+            n = put(f, data + in, size - in, whole ? size : 1);
+            in += n > 0 ? (u32)n : 0;
         }
-        if (!p->readers)
-            return -EPIPE;
-        u32 at = (p->first + p->used) % PAGE, n = MIN(MIN(t->left, PAGE - p->used), PAGE - at);
-        if (take(t, p->ring + at, n))
-            return -EFAULT;
-        p->used += n;
-        pipe_changed(p);
+        t->done -= size - in; /* taken, but not written */
     }
-    return 0;
+    release(data);
+    return MIN(n, 0);
 }
 
 static int pipe_poll(struct file *f) {

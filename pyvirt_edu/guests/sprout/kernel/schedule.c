@@ -1,7 +1,8 @@
 /*
  * Who runs. Runnable processes stand in a queue; the clock takes the processor away from a program
  * after its slice, and it joins the end (round robin). The kernel itself is not pre-empted: inside
- * it a process gives the processor away only by calling schedule(), mostly to sleep.
+ * it a process gives the processor away only by calling schedule(), mostly to sleep. Work that may
+ * take long calls give_way() now and then.
  *
  * Kept: a process is in the queue exactly if it is RUNNABLE and not running. As interrupts are off
  * between the look at a condition and the sleep, no wake-up can be lost between the two.
@@ -46,6 +47,12 @@ void schedule(void) {
     current = to;
     mmu_load(to->space ? to->space->root : kernel_root); /* none: it is ending */
     arch_switch(from, to);
+}
+
+void give_way(void) {
+    cpu_serve_interrupts();
+    if (need_reschedule)
+        schedule();
 }
 
 static void sleep(void *channel, u32 wake_at, bool interruptible) {

@@ -90,14 +90,8 @@ static int split(struct space *s, u32 at) {
 }
 
 static void drop_pages(struct space *s, u32 start, u32 end) {
-    for (u32 at = start; at < end; at += PAGE) {
-        pte *e = page_entry(s->root, at, false);
-        if (!e) { /* no table: on to the next one */
-            at |= (1u << 22) - PAGE;
-            continue;
-        }
-        if (!*e)
-            continue;
+    pte *e;
+    for (u32 at = start; (e = page_next(s->root, &at, end)); at += PAGE) {
         u32 frame = *e & PTE_FRAME;
         mmu_set(e, 0);
         refresh(s, at);
@@ -123,10 +117,10 @@ int space_map(struct space *s, u32 start, u32 size, u32 prot, bool shared, struc
     return 0;
 }
 
-void space_unmap(struct space *s, u32 start, u32 size) {
+int space_unmap(struct space *s, u32 start, u32 size) {
     u32 end = start + size;
     if (split(s, start) || split(s, end))
-        return; /* no memory for a border: what was mapped stays */
+        return -ENOMEM;
     for (struct area **link = &s->areas; *link;) {
         struct area *a = *link;
         if (a->start >= start && a->end <= end) {
@@ -137,15 +131,14 @@ void space_unmap(struct space *s, u32 start, u32 size) {
             link = &a->next;
         }
     }
+    return 0;
 }
 
 static void protect_pages(struct space *s, struct area *a) {
-    for (u32 at = a->start; at < a->end; at += PAGE) {
-        pte *e = page_entry(s->root, at, false);
-        if (e && *e) {
-            mmu_set(e, (*e & PTE_FRAME) | bits_of(a, false)); /* the first write will look again */
-            refresh(s, at);
-        }
+    pte *e;
+    for (u32 at = a->start; (e = page_next(s->root, &at, a->end)); at += PAGE) {
+        mmu_set(e, (*e & PTE_FRAME) | bits_of(a, false)); /* the first write will look again */
+        refresh(s, at);
     }
 }
 
@@ -182,14 +175,8 @@ u32 space_find_room(struct space *s, u32 size) {
 /* --- copies --------------------------------------------------------------------------------- */
 
 static int share_pages(struct space *from, struct space *to, struct area *a) {
-    for (u32 at = a->start; at < a->end; at += PAGE) {
-        pte *e = page_entry(from->root, at, false);
-        if (!e) {
-            at |= (1u << 22) - PAGE;
-            continue;
-        }
-        if (!*e)
-            continue;
+    pte *e;
+    for (u32 at = a->start; (e = page_next(from->root, &at, a->end)); at += PAGE) {
         pte *copy = page_entry(to->root, at, true);
         if (!copy)
             return -ENOMEM;
@@ -327,7 +314,8 @@ u32 space_set_heap(struct space *s, u32 end) {
         else
             space_area(s, old)->heap = true;
     } else if (new < old) {
-        space_unmap(s, new, old - new);
+        if (space_unmap(s, new, old - new))
+            return s->heap_end;
     }
     s->heap_end = end;
     return end;
@@ -352,6 +340,5 @@ int space_move(struct space *s, u32 old, u32 old_size, u32 new, u32 new_size) {
         mmu_set(to, *from & ~PTE_WRITE);
         s->resident++;
     }
-    space_unmap(s, old, old_size);
-    return 0;
+    return space_unmap(s, old, old_size);
 }

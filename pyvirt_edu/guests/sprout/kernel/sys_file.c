@@ -6,16 +6,12 @@ static struct file *get(u32 fd) {
     return f ? file_use(f) : NULL;
 }
 
-static int transfer(struct file *f, u32 address, u32 size, bool write) {
+static int read_or_write(u32 fd, u32 address, u32 size, bool write, const u64 *at) {
     struct transfer t = {address, MIN(size, 0x7ffff000u), 0, false};
-    return write ? file_write(f, &t) : file_read(f, &t);
-}
-
-static int read_or_write(u32 fd, u32 address, u32 size, bool write) {
     struct file *f = get(fd);
     if (!f)
         return -EBADF;
-    int result = transfer(f, address, size, write);
+    int result = write ? file_write(f, &t, at) : file_read(f, &t, at);
     file_drop(f);
     if (result == -EPIPE && write)
         signal_send(current, SIGPIPE);
@@ -23,11 +19,11 @@ static int read_or_write(u32 fd, u32 address, u32 size, bool write) {
 }
 
 int sys_read(u32 fd, u32 to, u32 size) {
-    return read_or_write(fd, to, size, false);
+    return read_or_write(fd, to, size, false, NULL);
 }
 
 int sys_write(u32 fd, u32 from, u32 size) {
-    return read_or_write(fd, from, size, true);
+    return read_or_write(fd, from, size, true, NULL);
 }
 
 static int vector(u32 fd, u32 list, u32 count, bool write) {
@@ -38,7 +34,7 @@ static int vector(u32 fd, u32 list, u32 count, bool write) {
         u32 part[2];
         if (copy_from_user(part, list + 8 * i, 8))
             return total ? total : -EFAULT;
-        int n = part[1] ? read_or_write(fd, part[0], part[1], write) : 0;
+        int n = part[1] ? read_or_write(fd, part[0], part[1], write, NULL) : 0;
         if (n < 0)
             return total ? total : n;
         total += n;
@@ -56,26 +52,14 @@ int sys_writev(u32 fd, u32 list, u32 count) {
     return vector(fd, list, count, true);
 }
 
-static int at_offset(u32 fd, u32 address, u32 size, u32 low, u32 high, bool write) {
-    struct file *f = get(fd);
-    int result = !f ? -EBADF : !f->ops->seekable ? -ESPIPE : 0;
-    if (!result) {
-        u64 before = f->offset;
-        f->offset = (u64)high << 32 | low;
-        result = (i64)f->offset < 0 ? -EINVAL : transfer(f, address, size, write);
-        f->offset = before;
-    }
-    if (f)
-        file_drop(f);
-    return result;
-}
-
 int sys_pread64(u32 fd, u32 to, u32 size, u32 low, u32 high) {
-    return at_offset(fd, to, size, low, high, false);
+    u64 at = (u64)high << 32 | low;
+    return high >> 31 ? -EINVAL : read_or_write(fd, to, size, false, &at);
 }
 
 int sys_pwrite64(u32 fd, u32 from, u32 size, u32 low, u32 high) {
-    return at_offset(fd, from, size, low, high, true);
+    u64 at = (u64)high << 32 | low;
+    return high >> 31 ? -EINVAL : read_or_write(fd, from, size, true, &at);
 }
 
 static int seek(struct file *f, i64 offset, u32 whence, u64 *result) {
@@ -295,39 +279,46 @@ int sys_truncate(u32 path, u32 size) {
     return sys_truncate64(path, size, (int)size < 0 ? -1u : 0);
 }
 
-int sys_sendfile64(u32 out, u32 in, u32 offset_at, u32 size) {
-    struct file *from = get(in), *to = get(out);
-    u64 offset;
+/* From a file to another without a stop in the program, by the page. */
+static int send(struct file *to, struct file *from, u64 *at, u32 size) {
     char *buffer = allocate(PAGE);
-    int result = !from || !to ? -EBADF : !buffer ? -ENOMEM : !from->ops->seekable ? -EINVAL : 0;
-    if (!result && offset_at && copy_from_user(&offset, offset_at, 8))
-        result = -EFAULT;
-    u64 before = !result ? from->offset : 0;
-    if (!result && offset_at)
-        from->offset = offset;
+    int result = buffer ? 0 : -ENOMEM;
     u32 done = 0;
-    while (result >= 0 && done < size) {
-        struct transfer r = {(u32)buffer, MIN(size - done, PAGE), 0, true};
-        result = file_read(from, &r);
+    while (result >= 0 && done < size && !(done && signal_waiting(current))) {
+        give_way();
+        struct transfer r = {(u32)buffer, MIN(size - done, PAGE), 0, true}, w = {(u32)buffer, 0, 0, true};
+        result = file_read(from, &r, at);
         if (result <= 0)
             break;
-        struct transfer w = {(u32)buffer, (u32)result, 0, true};
-        result = file_write(to, &w);
-        from->offset -= r.done - w.done;
+        w.left = (u32)result;
+        result = file_write(to, &w, NULL);
         done += w.done;
+        if (at)
+            *at += w.done;
+        else
+            from->offset -= r.done - w.done;
         if (w.done < r.done)
             break;
     }
-    if (from && to && buffer && offset_at && result >= 0) {
-        result = copy_to_user(offset_at, &from->offset, 8);
-        from->offset = before;
-    }
+    release(buffer);
+    return done ? (int)done : result;
+}
+
+int sys_sendfile64(u32 out, u32 in, u32 offset_at, u32 size) {
+    struct file *from = get(in), *to = get(out);
+    u64 at;
+    int result = !from || !to ? -EBADF : !from->ops->seekable ? -EINVAL : 0;
+    if (!result && offset_at)
+        result = copy_from_user(&at, offset_at, 8);
+    if (!result)
+        result = send(to, from, offset_at ? &at : NULL, size);
+    if (result >= 0 && offset_at && copy_to_user(offset_at, &at, 8))
+        result = -EFAULT;
     if (from)
         file_drop(from);
     if (to)
         file_drop(to);
-    release(buffer);
-    return done ? (int)done : result;
+    return result;
 }
 
 int sys_sendfile(u32 out, u32 in, u32 offset_at, u32 size) {

@@ -11,8 +11,13 @@ static int check_file(struct file *f, u32 flags, u32 prot) {
         return -EBADF;
     if (!f->inode || !S_ISREG(f->inode->mode))
         return -ENODEV;
-    if (flags & MAP_SHARED && prot & PROT_WRITE)
-        return -ENODEV; /* pages are not written back */
+    if (flags & MAP_SHARED && prot & PROT_WRITE) { /* pages are not written back */
+        static bool told;
+        if (!told)
+            print("%s[%d]: writable shared mappings of files are not supported\n", current->name, current->pid);
+        told = true;
+        return -ENODEV;
+    }
     return (f->flags & O_ACCMODE) == O_WRONLY ? -EACCES : 0;
 }
 
@@ -40,9 +45,9 @@ int sys_mmap2(u32 start, u32 size, u32 prot, u32 flags, u32 fd, u32 page) {
         start = range_good(start, size) && space_is_free(s, start, size) ? start : space_find_room(s, size);
     if (!start)
         return -ENOMEM;
-    if (flags & MAP_FIXED)
-        space_unmap(s, start, size);
-    int error = space_map(s, start, size, prot & 7, flags & MAP_SHARED && !inode, inode, page * PAGE);
+    int error = flags & MAP_FIXED ? space_unmap(s, start, size) : 0;
+    if (!error)
+        error = space_map(s, start, size, prot & 7, flags & MAP_SHARED && !inode, inode, page * PAGE);
     return error ? error : (int)start;
 }
 
@@ -56,8 +61,7 @@ int sys_old_mmap(u32 at) {
 int sys_munmap(u32 start, u32 size) {
     if (!range_good(start, size))
         return -EINVAL;
-    space_unmap(current->space, start, PAGE_UP(size));
-    return 0;
+    return space_unmap(current->space, start, PAGE_UP(size));
 }
 
 int sys_mprotect(u32 start, u32 size, u32 prot) {
@@ -77,9 +81,8 @@ int sys_mremap(u32 start, u32 old_size, u32 new_size, u32 flags) {
     if (!a || a->end < start + old || a->shared)
         return -EFAULT;
     if (new <= old) {
-        if (new < old)
-            space_unmap(s, start + new, old - new);
-        return (int)start;
+        int error = new < old ? space_unmap(s, start + new, old - new) : 0;
+        return error ? error : (int)start;
     }
     if (a->end == start + old && space_is_free(s, a->end, new - old)) {
         a->end += new - old;
@@ -100,17 +103,18 @@ int sys_madvise(u32 start, u32 size, u32 advice) {
     enum { DONTNEED = 4 };
     if (start % PAGE)
         return -EINVAL;
-    if (advice == DONTNEED && range_good(start, size))
-        for (u32 at = start; at < start + PAGE_UP(size); at += PAGE) {
-            struct area *a = space_area(current->space, at);
-            pte *e = a && !a->shared ? page_entry(current->space->root, at, false) : NULL;
-            if (e && *e) { /* the next touch finds a fresh page */
-                frame_release(*e & PTE_FRAME);
-                mmu_set(e, 0);
-                mmu_flush(at);
-                current->space->resident--;
-            }
-        }
+    pte *e;
+    u32 end = advice == DONTNEED && range_good(start, size) ? start + PAGE_UP(size) : 0;
+    for (u32 at = start; (e = page_next(current->space->root, &at, end)); at += PAGE) {
+        struct area *a = space_area(current->space, at);
+        if (!a || a->shared)
+            continue;
+        u32 frame = *e & PTE_FRAME; /* the next touch finds a fresh page */
+        mmu_set(e, 0);
+        mmu_flush(at);
+        frame_release(frame);
+        current->space->resident--;
+    }
     return 0;
 }
 

@@ -20,6 +20,18 @@ int sys_clone(u32 flags, u32 stack, u32 parent_tid, u32 tls, u32 child_tid) {
     return pid;
 }
 
+int sys_clone3(u32 at, u32 size) {
+    struct {
+        u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+    } a;
+    if (size < sizeof(a))
+        return -EINVAL;
+    if (copy_from_user(&a, at, sizeof(a)))
+        return -EFAULT;
+    u32 stack = a.stack ? (u32)(a.stack + a.stack_size) : 0;
+    return sys_clone((u32)a.flags, stack, (u32)a.parent_tid, (u32)a.tls, (u32)a.child_tid);
+}
+
 int sys_execve(u32 path_at, u32 argv, u32 envp) {
     char *path = allocate(PATH_SIZE);
     int error = path ? copy_string_from_user(path, path_at, PATH_SIZE) : -ENOMEM;
@@ -194,9 +206,9 @@ int sys_getresgid(u32 real, u32 effective, u32 saved) {
     return give_three(real, current->gid, effective, current->egid, saved, current->egid);
 }
 
-int sys_getgroups(u32 size, u32 to) {
-    u32 root = 0;
-    return size ? (copy_to_user(to, &root, 4) ? -EFAULT : 1) : 1;
+/* None but the one of getgid. */
+int sys_getgroups(void) {
+    return 0;
 }
 
 int sys_setgroups(void) {
@@ -208,7 +220,10 @@ int sys_setgroups(void) {
 enum { LIMIT_STACK = 3, LIMIT_PROCESSES = 6, LIMIT_FILES = 7, LIMITS = 16 };
 
 static u32 limit(u32 what) {
-    return what == LIMIT_STACK ? USER_STACK_SIZE : what == LIMIT_PROCESSES ? PROCESSES : what == LIMIT_FILES ? FILES : -1u;
+    return what == LIMIT_STACK       ? USER_STACK_SIZE
+           : what == LIMIT_PROCESSES ? PROCESSES
+           : what == LIMIT_FILES     ? FILES
+                                     : -1u; /* none */
 }
 
 int sys_ugetrlimit(u32 what, u32 to) {
@@ -259,9 +274,20 @@ int sys_prctl(u32 what, u32 argument) {
     return what == GET_NAME ? copy_to_user(argument, current->name, 16) : -EINVAL;
 }
 
+static struct utsname names = {"Linux", "sprout", "6.1.0-sprout", "#1 sprout 1.0", "i686", "(none)"};
+
 int sys_uname(u32 to) {
-    static const struct utsname name = {"Linux", "sprout", "6.1.0-sprout", "#1 sprout 1.0", "i686", "(none)"};
-    return copy_to_user(to, &name, sizeof(name));
+    return copy_to_user(to, &names, sizeof(names));
+}
+
+int sys_sethostname(u32 from, u32 size) {
+    char name[sizeof(names.nodename)] = "";
+    if (size >= sizeof(name))
+        return -EINVAL;
+    int error = copy_from_user(name, from, size);
+    if (!error)
+        memcpy(names.nodename, name, sizeof(name));
+    return error;
 }
 
 int sys_sysinfo(u32 to) {
@@ -276,13 +302,15 @@ int sys_sysinfo(u32 to) {
     return copy_to_user(to, &s, 64);
 }
 
+/* As much as fits a page: who wants more asks again. */
 int sys_getrandom(u32 to, u32 size) {
+    size = MIN(size, PAGE);
     for (u32 done = 0; done < size; done += 4) {
         u32 value = random32();
         if (copy_to_user(to + done, &value, MIN(size - done, 4)))
             return -EFAULT;
     }
-    return (int)MIN(size, 0x7fffffffu);
+    return (int)size;
 }
 
 void power_off(int status) {
@@ -293,7 +321,8 @@ void power_off(int status) {
 }
 
 int sys_reboot(u32 magic, u32 magic2, u32 command) {
-    enum { RESTART = 0x01234567, HALT = (int)0xcdef0123, POWER_OFF = 0x4321fedc, CAD_ON = (int)0x89abcdef, CAD_OFF = 0 };
+    enum { RESTART = 0x01234567, HALT = (int)0xcdef0123, POWER_OFF = 0x4321fedc };
+    enum { CAD_ON = (int)0x89abcdef, CAD_OFF = 0 }; /* what Ctrl-Alt-Delete does: nothing */
     (void)magic2;
     if (magic != 0xfee1dead)
         return -EINVAL;

@@ -23,19 +23,36 @@ static void interrupt(u32 irq) {
     pic_end(irq);
 }
 
+/* Of two processes: which one is to go? The larger one; of about the same size, the younger one. */
+static bool rather(struct process *a, struct process *b) {
+    u32 x = a->space->resident / 64, y = b->space->resident / 64;
+    return x > y || (x == y && a->started > b->started);
+}
+
+/* Somebody has to go, though never init. Until it has gone, whoever asked waits. */
 static void out_of_memory(struct trap_frame *f, u32 address) {
     struct process *victim = NULL;
+    bool going = false;
+    if (current->pending & signal_bit(SIGKILL))
+        return; /* it is the one, and ends on its way out */
     for (u32 i = 0; i < process_slots; i++) {
         struct process *p = processes[i];
-        if (p && p->space && p != init_process && (!victim || p->space->resident > victim->space->resident))
+        if (!p || !p->space || p == init_process)
+            continue;
+        if (p->pending & signal_bit(SIGKILL))
+            going |= p->state == RUNNABLE; /* one that waits for another may wait for memory */
+        else if (!victim || rather(p, victim))
             victim = p;
     }
-    if (!victim || victim == current) {
+    if (!going && (!victim || victim == current)) {
         signal_crash(f, SIGKILL, 0, address, "out of memory");
         return;
     }
-    print("out of memory: %s[%d] is ended, it has %u pages\n", victim->name, victim->pid, victim->space->resident);
-    signal_send(victim, SIGKILL);
+    if (!going) {
+        print("out of memory: %s[%d] is ended, it has %u pages\n", victim->name, victim->pid,
+              victim->space->resident);
+        signal_send(victim, SIGKILL);
+    }
     schedule(); /* current tries again when its turn comes */
 }
 
@@ -74,7 +91,7 @@ static void fault(struct trap_frame *f) {
             signal_crash(f, faults[i].signal, faults[i].code, f->eip, faults[i].what);
             return;
         }
-    signal_crash(f, SIGSEGV, 128, 0, "privileged instruction or bad selector");
+    signal_crash(f, SIGSEGV, 128, f->eip, "privileged instruction or bad selector");
 }
 
 void trap(struct trap_frame *f) {

@@ -76,11 +76,14 @@ int copy_string_from_user(char *to, u32 from, u32 size) {
     return -ENAMETOOLONG;
 }
 
+/* Either of these two may sleep: a page may have to be fetched, or the slice may be over. */
 int give(struct transfer *t, const void *data, u32 size) {
     if (t->kernel)
         memcpy((void *)t->address, data, size);
     else if (copy_to_user(t->address, data, size))
         return -EFAULT;
+    if (!t->kernel)
+        give_way();
     t->address += size;
     t->left -= size;
     t->done += size;
@@ -92,6 +95,8 @@ int take(struct transfer *t, void *data, u32 size) {
         memcpy(data, (void *)t->address, size);
     else if (copy_from_user(data, t->address, size))
         return -EFAULT;
+    if (!t->kernel)
+        give_way();
     t->address += size;
     t->left -= size;
     t->done += size;

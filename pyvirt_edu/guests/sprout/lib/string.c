@@ -1,4 +1,4 @@
-/* Memory, strings, and division of 64-bit numbers, which the compiler would take from a library. */
+/* Memory and strings: what a C library would have. */
 #include "../include/kernel.h"
 
 void *memcpy(void *to, const void *from, size_t n) {
@@ -75,13 +75,4 @@ u32 parse_number(const char *s) {
     for (; *s >= '0' && *s <= '9'; s++)
         value = value * 10 + (u32)(*s - '0');
     return value;
-}
-
-/* High half first: its remainder is below the divisor, so the second quotient fits 32 bits. */
-u32 divide64(u64 *value, u32 by) {
-    u32 high = (u32)(*value >> 32), low = (u32)*value, rest = high % by;
-    high /= by;
-    asm("divl %2" : "+a"(low), "+d"(rest) : "r"(by));
-    *value = (u64)high << 32 | low;
-    return rest;
 }

@@ -104,13 +104,17 @@ static int receive_packet(struct file *f, struct transfer *t, u32 flags, struct 
             return error == -ETIMEDOUT ? -EAGAIN : error;
     }
     struct packet *p = s->packets;
+    s->packets = p->next; /* ours alone, before the reader's memory is touched: that may sleep */
+    s->count--;
     *from = (struct sockaddr_in){AF_INET, p->from_port, p->from, {0}};
     int error = give(t, p->data, MIN(p->size, t->left));
-    if (flags & MSG_PEEK)
-        return error;
-    s->packets = p->next;
-    s->count--;
-    release(p);
+    if (flags & MSG_PEEK) {
+        p->next = s->packets;
+        s->packets = p;
+        s->count++;
+    } else {
+        release(p);
+    }
     return error;
 }
 
@@ -254,6 +258,18 @@ int sys_getsockname(u32 fd, u32 at, u32 size_at) {
     return error;
 }
 
+int sys_getpeername(u32 fd, u32 at, u32 size_at) {
+    int error;
+    struct file *f = socket_file(fd, &error);
+    if (!f)
+        return error;
+    struct socket *s = f->data;
+    struct sockaddr_in a = {AF_INET, s->peer_port, s->peer, {0}};
+    error = s->peer ? write_address(at, size_at, &a) : -ENOTCONN;
+    file_drop(f);
+    return error;
+}
+
 int sys_sendto(u32 fd, u32 from, u32 size, u32 flags, u32 at, u32 address_size) {
     struct sockaddr_in a = {0};
     int error;
@@ -347,8 +363,8 @@ int sys_getsockopt(u32 fd, u32 level, u32 name, u32 value, u32 size_at) {
 
 /* The older way: all of them through one number. */
 int sys_socketcall(u32 which, u32 at) {
-    enum { SOCKET = 1, BIND, CONNECT, GETSOCKNAME = 6, SEND = 9, RECV, SENDTO, RECVFROM, SETSOCKOPT = 14, GETSOCKOPT,
-           SENDMSG, RECVMSG };
+    enum { SOCKET = 1, BIND, CONNECT, GETSOCKNAME = 6, GETPEERNAME, SEND = 9, RECV, SENDTO, RECVFROM,
+           SETSOCKOPT = 14, GETSOCKOPT, SENDMSG, RECVMSG };
     static const u8 counts[18] = {0, 3, 3, 3, 2, 3, 3, 3, 4, 4, 4, 6, 6, 2, 5, 5, 3, 3};
     static bool told[18];
     u32 a[6] = {0};
@@ -365,6 +381,8 @@ int sys_socketcall(u32 which, u32 at) {
         return sys_connect(a[0], a[1], a[2]);
     case GETSOCKNAME:
         return sys_getsockname(a[0], a[1], a[2]);
+    case GETPEERNAME:
+        return sys_getpeername(a[0], a[1], a[2]);
     case SEND:
     case SENDTO:
         return sys_sendto(a[0], a[1], a[2], a[3], a[4], a[5]);

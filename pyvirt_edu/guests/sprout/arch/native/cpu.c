@@ -9,6 +9,10 @@ void cpu_idle(void) {
     asm volatile("sti; hlt; cli" : : : "memory");
 }
 
+void cpu_serve_interrupts(void) {
+    asm volatile("sti; nop; cli" : : : "memory");
+}
+
 void cpu_stop(void) {
     for (;;)
         asm volatile("cli; hlt");
@@ -52,12 +56,6 @@ u32 mmu_fault_address(void) {
 u8 port_in8(u16 port) {
     u8 value;
     asm volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-u16 port_in16(u16 port) {
-    u16 value;
-    asm volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
     return value;
 }
 

@@ -4,7 +4,7 @@
  * as a struct trap_frame, and C takes over.
  *
  * Kept: the kernel runs with interrupts off. All gates are interrupt gates, and IRET turns
- * interrupts on again; only cpu_idle() waits with them on.
+ * interrupts on again; only cpu_idle() and cpu_serve_interrupts() let them in before.
  */
 #include "../../include/layout.h"
 
