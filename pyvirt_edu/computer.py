@@ -144,17 +144,22 @@ class Machine(bare.Machine):
         disk: Image | Disk | None = None,
         *,
         format: str | None = None,
+        keep: int = 0,
     ) -> str:
         """Reset, load a kernel or disk image, and stand at its first instruction.
 
         ``append`` is the command line, ``initrd`` a file or bytes (for multiboot: the modules, as
         pairs of contents and text), ``disk`` the first hard disk. A disk image with a boot sector
         becomes the first disk itself, or the floppy in drive 0 if it has a floppy's size, and the
-        machine stands at the first instruction of its BIOS. Returns the format: one of guests.boot.FORMATS.
+        machine stands at the first instruction of its BIOS. The kernel is not told of the last ``keep``
+        bytes of RAM, which a hypervisor needs for itself. Returns the format: one of guests.boot.FORMATS.
         """
         from .guests.boot import boot
 
+        if not 0 <= keep < self.ram_size or keep % 4096:
+            raise ConfigurationError(f"keep={keep}: whole pages of 4096 bytes, and less than all of RAM")
         self.reset()
+        self.offered_ram = self.ram_size - keep
         if disk is not None:
             self.attach_disk(disk)
         return boot(self, image, append, initrd, format, self._boot_from_disk)

@@ -30,14 +30,14 @@ def _zero_page(machine: Machine, header: bytes) -> bytearray:
     """What the kernel's own 16-bit code would have asked the BIOS."""
     page = bytearray(4096)
     page[SETUP_HEADER : SETUP_HEADER + len(header)] = header
-    above = (machine.ram_size - HIGH_START) >> 10
+    above = (machine.offered_ram - HIGH_START) >> 10
     struct.pack_into("<H", page, 0x002, min(above, 0xFFFF))  # ext_mem_k
     struct.pack_into("<I", page, 0x1E0, above)  # alt_mem_k
     # screen_info: a color text screen of 80 by 25, the cursor in the first row
     struct.pack_into("<BBHHBBH", page, 0, 0, 0, min(above, 0xFFFF), 0, 3, 80, 0)
     page[0x0E], page[0x0F] = 25, 1
     struct.pack_into("<H", page, 0x10, 16)  # lines of a character
-    ranges = memory_map(machine.ram_size)
+    ranges = memory_map(machine.offered_ram)
     page[E820_COUNT] = len(ranges)
     for i, item in enumerate(ranges):
         struct.pack_into("<QQI", page, E820_TABLE + 20 * i, *item)
@@ -49,7 +49,7 @@ def _put_initrd(
     machine: Machine, page: bytearray, initrd: bytes, kernel_end: int, limit: int, name: str
 ) -> None:
     """As high as RAM and kernel allow, where the kernel does not unpack itself."""
-    top = min(machine.ram_size, limit + 1)
+    top = min(machine.offered_ram, limit + 1)
     at = (top - len(initrd)) & ~0xFFF
     if at < page_up(kernel_end):
         need = (kernel_end + len(initrd) >> 20) + 8
@@ -100,9 +100,9 @@ def boot_bzimage(machine: Machine, data: bytes, name: str, command_line: str, in
     if version >= 0x020A:  # init_size, from the preferred address on
         preferred, size = struct.unpack_from("<QI", data, 0x258)
         needs = max(needs, preferred + size)
-    if needs > machine.ram_size:
+    if needs > machine.offered_ram:
         raise ImageError(
-            f"{name} unpacks itself up to {needs:#x}, RAM ends at {machine.ram_size:#x}; make the machine "
+            f"{name} unpacks itself up to {needs:#x}, RAM ends at {machine.offered_ram:#x}; make the machine "
             f'with ram="{(needs >> 20) + 8}MiB" or more'
         )
     if initrd is not None:

@@ -33,9 +33,9 @@ def read_image(image: str | Path | bytes, what: str = "image") -> tuple[bytes, s
 def put(machine: Machine, address: int, data: bytes, size: int, name: str) -> None:
     """Copy data to physical memory and clear what follows it up to ``size``."""
     end = address + size
-    if end > machine.ram_size:
+    if end > machine.offered_ram:
         raise ImageError(
-            f"{name} needs memory up to {end:#x}, RAM ends at {machine.ram_size:#x}; "
+            f"{name} needs memory up to {end:#x}, RAM ends at {machine.offered_ram:#x}; "
             f'make the machine with ram="{-(-end // (1 << 20)) + 1}MiB" or more'
         )
     if address < 0x100000 and end > LOW_END:

@@ -83,13 +83,13 @@ def boot_multiboot(
     placed = []
     for content, text in modules:
         at = free_range(
-            taken, max(len(content), 1), max(end, HIGH_START), machine.ram_size, f"a module of {name}"
+            taken, max(len(content), 1), max(end, HIGH_START), machine.offered_ram, f"a module of {name}"
         )
         put(machine, at, content, len(content), f"a module of {name}")
         taken.append((at, page_up(at + len(content))))
         placed.append((at, at + len(content), text))
 
-    ranges = memory_map(machine.ram_size)
+    ranges = memory_map(machine.offered_ram)
     map_bytes = b"".join(struct.pack("<IQQI", 20, *item) for item in ranges)
     strings = [f"{name} {command_line}".strip().encode() + b"\0", LOADER_NAME]
     strings += [text.encode() + b"\0" for _, _, text in placed]
@@ -106,7 +106,7 @@ def boot_multiboot(
         "<I2I4x3I16x2I12xI",
         flags,
         LOW_END >> 10,
-        (machine.ram_size - HIGH_START) >> 10,
+        (machine.offered_ram - HIGH_START) >> 10,
         where[0],
         len(placed),
         info + modules_at,

@@ -17,7 +17,7 @@ from .hypercalls import Hypercalls
 from .meter import Meter
 from .own_work import own_work
 from .trap_and_emulate import TrapAndEmulate
-from .trap_gates import TrapGates
+from .trap_gates import SIZE, TrapGates
 
 RAM = "8MiB"
 LIMIT = 300_000  # instructions; tiny2 takes less than half of it
@@ -73,7 +73,7 @@ def disk() -> bytes:
 def machine(image: bytes, costs: CostModel | None = None) -> Machine:
     """A PC with a disk that stands at a kernel's first instruction."""
     m = Machine(ram=RAM, costs=costs)
-    m.boot(image, disk=disk())
+    m.boot(image, disk=disk(), keep=SIZE)
     return m
 
 

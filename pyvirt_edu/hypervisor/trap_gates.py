@@ -24,7 +24,7 @@ from .meter import Meter
 from .trap_frame import Frame
 
 MONITOR_AT = 0xFFC0_0000  # linear: the last 4 MiB, one page-directory entry
-SIZE = 64 << 10
+SIZE = 64 << 10  # of its memory: what `Machine.boot(keep=SIZE)` hides from a kernel
 # from the start of the hypervisor's memory, all on pages of their own
 GDT, IDT, TSS, STUBS, STACK_TOP = 0x0000, 0x1000, 0x2000, 0x3000, 0x6000
 PAGE_DIRECTORY, PAGE_TABLE = 0x8000, 0x9000

@@ -212,6 +212,7 @@ class Machine:
         self._c: Any = memoryview(self._row)  # type: ignore[arg-type]
         self._ram = memoryview(self._a.ram)  # type: ignore[arg-type]
         self.ram_size = size
+        self.offered_ram = size  # what a kernel is told of
         self.cpu = CPU(self)
         self._ports: dict[int, _Device] = {}
         self._regions: list[tuple[int, int, _Device]] = []
