@@ -57,8 +57,7 @@ def test_grub_starts_memtest_as_a_linux_kernel(tmp_path: Path) -> None:
         pytest.skip("memtest86+ is not installed")
     m = Machine(ram="32MiB", history=False)
     m.boot(grub_disk({"memtest": image.read_bytes()}, "linux /memtest\nboot", tmp_path))
-    shows(m, "Testing")
-    assert "Memory  :   32MB" in m.screen.text
+    shows(m, "Memory  :   32MB")
 
 
 def memdisk() -> bytes:
