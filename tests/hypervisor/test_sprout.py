@@ -7,13 +7,15 @@ from pyvirt_edu.guests import sprout
 from pyvirt_edu.hypervisor.trap_and_emulate import TrapAndEmulate
 from pyvirt_edu.hypervisor.trap_gates import SIZE
 
+LINES = ("", "ls /bin\n", "wild write\n", "cat /proc/uptime | cat > /tmp/x\n", "ls /tmp\n", "poweroff\n")
+
 
 def typed(monitored: bool) -> tuple[str, TrapAndEmulate | None]:
     m = Machine(ram="16MiB")
     m.boot(sprout.image(), initrd=sprout.root(), keep=SIZE)
     monitor = TrapAndEmulate(m) if monitored else None
     runner = monitor.gates if monitor else m
-    for line in ("", "ls /bin\n", "wild write\n", "cat /proc/uptime | cat > /tmp/x\n", "ls /tmp\n", "poweroff\n"):
+    for line in LINES:
         m.console.type(line)
         runner.run(max_instructions=1_000_000 if not line else 400_000)
     return m.console.text, monitor
