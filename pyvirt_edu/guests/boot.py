@@ -73,7 +73,7 @@ def boot(
         ramdisk = initrd[0][0] if initrd else None
     elif initrd is not None:
         ramdisk, text = read_image(initrd, "initrd")
-        modules = [(ramdisk, text)]
+        modules = [(ramdisk, Path(text).name)]
     if kind == "multiboot":
         boot_multiboot(machine, data, name, append, modules)
     elif kind == "bzimage":

@@ -4,6 +4,7 @@ a kernel."""
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 from dataclasses import dataclass
 
 from ..machine.errors import ImageError
@@ -91,7 +92,8 @@ def boot_multiboot(
 
     ranges = memory_map(machine.offered_ram)
     map_bytes = b"".join(struct.pack("<IQQI", 20, *item) for item in ranges)
-    strings = [f"{name} {command_line}".strip().encode() + b"\0", LOADER_NAME]
+    # the file's name without its folder: a guest must do the same wherever the file lies
+    strings = [f"{Path(name).name} {command_line}".strip().encode() + b"\0", LOADER_NAME]
     strings += [text.encode() + b"\0" for _, _, text in placed]
     map_at = INFO_SIZE
     modules_at = map_at + len(map_bytes)
