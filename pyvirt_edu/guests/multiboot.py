@@ -4,8 +4,8 @@ a kernel."""
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..machine.errors import ImageError
 from ..machine.machine import Machine
