@@ -1146,7 +1146,8 @@ class Machine:
             a.forget_writable()
             self._take_chunk()
             chunks, self._chunks = self._chunks, None
-        return Trace(chunks, first, c[INSTRUCTIONS] - first, segment, self, out)
+        table = self.snapshot().table if any(chunk.switches() for chunk in chunks) else None
+        return Trace(chunks, first, c[INSTRUCTIONS] - first, segment, self, out, table)
 
     def _take_chunk(self) -> None:
         if self._chunks is None:

@@ -57,6 +57,11 @@ class PageTable:
             layers = {n: item for n, item in layers.items() if n in used}
         return PageTable(entries, layers)
 
+    def page(self, number: int) -> bytes:
+        """One page of the table."""
+        owner, row = divmod(int(self.entries[number]), 1 << LAYER_SHIFT)
+        return self.layers[owner].pages[row].tobytes() if owner else bytes(PAGE)
+
     def read_into(self, ram: np.ndarray, numbers: np.ndarray) -> None:
         """Copy these pages of the table into RAM (rows of one page)."""
         entries = self.entries[numbers]

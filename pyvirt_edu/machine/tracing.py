@@ -17,11 +17,12 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from .errors import MachineError
 from .exits import Exit
 from .layout import (
     A20_MASK,
@@ -33,14 +34,17 @@ from .layout import (
     CR4,
     CS,
     EFLAGS,
+    PAGE,
     RIP,
     SELECTOR,
     VM,
 )
+from .past_memory import Paging, PastMemory
 from .registers import NAMES32, Segment, flag_names
 
 if TYPE_CHECKING:
     from .machine import Machine
+    from .snapshots import PageTable
 
 STORE, CHANGE = 1 << 63, 1 << 62
 #: Registers that are recorded, by word of the row.
@@ -70,6 +74,10 @@ class TraceChunk:
     words: np.ndarray
     start: dict[str, int]  # registers before the first step
     end_count: int  # instructions executed when the chunk ended
+
+    def switches(self) -> bool:
+        """Whether CR3 changes in it. (A stored value may look like it: then the answer is yes, too.)"""
+        return bool((self.words == np.uint64(CHANGE | CR3)).any())
 
 
 @dataclass(frozen=True)
@@ -127,13 +135,18 @@ class _Raw:
     registers: dict[str, tuple[int, int]]
     memory: tuple[Store, ...]
     cs: int
-    cr0: int
     eflags: int
+    paging: Paging
+
+
+def _paging(registers: dict[str, int]) -> Paging:
+    return Paging(*(registers[name] for name in Paging._fields))
 
 
 def _decode(chunk: TraceChunk) -> list[_Raw]:
     words: list[int] = chunk.words.tolist()
     registers = dict(chunk.start)
+    paging = _paging(registers)
     steps: list[_Raw] = []
     stores: list[Store] = []
     i, end = 0, len(words)
@@ -147,17 +160,34 @@ def _decode(chunk: TraceChunk) -> list[_Raw]:
             i += 2
             continue
         count = word >> 48 & 0xFF
-        before = (registers["cs"], registers["cr0"], registers["eflags"])
+        before = (registers["cs"], registers["eflags"], paging)
         changed = {}
         for place in range(i + 1, i + 1 + 2 * count, 2):
             name = NAMES.get(words[place] & 0xFFFF, "?")
             new = words[place + 1] & 0xFFFF_FFFF
             changed[name] = (registers.get(name, 0), new)
             registers[name] = new
+        if not changed.keys().isdisjoint(Paging._fields):
+            paging = _paging(registers)
         steps.append(_Raw(word & 0xFFFF_FFFF, bool(word >> 56 & 1), changed, tuple(stores), *before))
         stores = []
         i += 1 + 2 * count
     return steps
+
+
+def _bytes_in(past: PastMemory, linear: int, paging: Paging, step: int) -> bytes:
+    """An instruction in the address space of its step."""
+    out = b""
+    while len(out) < LONGEST_INSTRUCTION:
+        at = linear + len(out) & 0xFFFF_FFFF
+        physical = past.translate(at, paging, step)
+        if physical is None:
+            break
+        size = min(LONGEST_INSTRUCTION - len(out), PAGE - at % PAGE)
+        out += past.read(physical, size, step)
+        if physical + size > past.ram_size:
+            break
+    return out
 
 
 class _CodeMemory:
@@ -181,7 +211,7 @@ class _CodeMemory:
 
     def place(self, raw: _Raw) -> tuple[int, int]:
         """Base and bits of the code segment of a step."""
-        protected = bool(raw.cr0 & 1) and not raw.eflags & VM
+        protected = bool(raw.paging.cr0 & 1) and not raw.eflags & VM
         known = self.segments.get((raw.cs, protected))
         if known:
             return known
@@ -202,6 +232,7 @@ class _CodeMemory:
         return (entry >> 16 & 0xFF_FFFF) | (entry >> 32 & 0xFF00_0000), 32 if entry >> 54 & 1 else 16
 
     def bytes_at(self, linear: int, step: int) -> bytes:
+        """An instruction where the address space did not change."""
         out = bytearray()
         for i in range(LONGEST_INSTRUCTION):
             physical = self._physical(linear + i & 0xFFFF_FFFF)
@@ -256,6 +287,7 @@ class Trace:
     _segment: Segment
     _machine: Machine
     exit: Exit
+    _table: PageTable | None = None  # RAM at the end, if the address space changed on the way
     _memory: _CodeMemory = field(init=False, repr=False)
     _decoded: OrderedDict[int, list[_Raw]] = field(default_factory=OrderedDict, init=False, repr=False)
 
@@ -341,9 +373,38 @@ class Trace:
         if raw.delivered:
             return Step(index, raw.eip, b"", "(event delivered)", raw.registers, raw.memory, True, raw.cs)
         base, bits = self._memory.place(raw)
-        code = self._memory.bytes_at(base + raw.eip & 0xFFFF_FFFF, index)
+        linear = base + raw.eip & 0xFFFF_FFFF
+        if self._table is None:
+            code = self._memory.bytes_at(linear, index)
+        else:
+            code = _bytes_in(self.past, linear, raw.paging, index)
         code, text = _text(code, raw.eip, bits)
         return Step(index, raw.eip, code, text, raw.registers, raw.memory, False, raw.cs)
+
+    @cached_property
+    def past(self) -> PastMemory:
+        """Physical memory at every step. Needs a machine that has not run on since, unless the trace
+        itself went through several address spaces."""
+        table = self._table
+        if table is None:
+            if self._machine.instructions != self.first + self.length:
+                raise MachineError(
+                    "the machine has run on since this trace ended, so its memory at the time is gone; "
+                    "look at trace.past before you run on"
+                )
+            table = self._machine.snapshot().table
+        stores = (
+            (step, store.address, min(store.size, 4), store.old)
+            for number in range(len(self._chunks))
+            for step, raw in enumerate(_decode(self._chunks[number]), self._chunk_start(number))
+            for store in raw.memory
+        )
+        return PastMemory(table, self._machine.ram_size, stores, self.length)
+
+    def paging(self, index: int) -> Paging:
+        """The registers that translations depend on, before a step."""
+        number, place = self._find(index)
+        return self._raws(number)[place].paging
 
     def registers(self, index: int) -> dict[str, int]:
         """All recorded registers before a step; ``registers(len(trace))`` is the end."""
