@@ -15,22 +15,26 @@ SPROUT = Path(__file__).with_name("sprout")
 IMAGES = SPROUT / "images"
 KERNEL, ROOT = "sprout.elf", "root.cpio"
 
-#: The same image from the same compiler, wherever it runs: no dates, no paths, no host libraries.
+#: The same image from the same compiler, wherever it runs: no dates, no host libraries, and in the
+#: debugging information the names of sources as seen from sprout's folder.
 FLAGS = (
-    "-m32 -march=i686 -mno-sse -mno-mmx -std=gnu17 -O2 -g0 -Wall -Wextra -Wno-unused-parameter "
+    "-m32 -march=i686 -mno-sse -mno-mmx -std=gnu17 -O2 -Wall -Wextra -Wno-unused-parameter "
     "-ffreestanding -nostdlib -fno-pic -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables "
     "-fno-strict-aliasing -fno-common -fcf-protection=none"
 ).split()
-KERNEL_FLAGS = ["-mno-80387", "-fno-omit-frame-pointer"]
+FLAGS.append(f"-ffile-prefix-map={SPROUT}=.")
+#: The kernel tells a debugger its lines and its structures, a program its lines.
+KERNEL_FLAGS = ["-mno-80387", "-fno-omit-frame-pointer", "-g"]
+PROGRAM_FLAGS = ["-g1"]
 LINK = (
     "-m elf_i386 -nostdlib -static --build-id=none -z noexecstack -z max-page-size=4096 "
-    "--no-warn-rwx-segments"
+    "--no-warn-rwx-segments --compress-debug-sections=zlib"
 ).split()
 FOLDERS = ("arch/native", "kernel", "fs", "drivers", "net", "lib")
 
 
-def _run(command: Iterable[str | Path]) -> None:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+def _run(command: Iterable[str | Path], folder: Path | None = None) -> None:
+    done = subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise ImageError(f"{' '.join(map(str, command))} failed:\n{done.stderr}")
 
@@ -47,8 +51,9 @@ def compile_all(compiler: str, sources: list[Path], to: Path, flags: list[str]) 
     to.mkdir(parents=True, exist_ok=True)
     objects = []
     for source in sources:
-        name = "-".join(source.relative_to(SPROUT).with_suffix(".o").parts)
-        _run([compiler, *FLAGS, *flags, "-c", source, "-o", to / name])
+        relative = source.relative_to(SPROUT)
+        name = "-".join(relative.with_suffix(".o").parts)
+        _run([compiler, *FLAGS, *flags, "-c", relative, "-o", to / name], SPROUT)
         objects.append(to / name)
     return objects
 
@@ -62,10 +67,12 @@ def build_kernel(to: Path, compiler: str, objects: Path) -> None:
 
 def build_programs(compiler: str, objects: Path) -> dict[str, bytes]:
     """Each file of user/ is a program, linked with those of user/lib."""
-    library = compile_all(compiler, sorted((SPROUT / "user" / "lib").glob("*.[cS]")), objects / "user", [])
+    library = compile_all(
+        compiler, sorted((SPROUT / "user" / "lib").glob("*.[cS]")), objects / "user", PROGRAM_FLAGS
+    )
     programs = {}
     for source in sorted((SPROUT / "user").glob("*.c")):
-        own = compile_all(compiler, [source], objects / "user", [])
+        own = compile_all(compiler, [source], objects / "user", PROGRAM_FLAGS)
         image = objects / source.stem
         script = SPROUT / "user" / "lib" / "program.ld"
         _run(["ld", *LINK, "-T", script, "-o", image, *library, *own])
@@ -88,7 +95,7 @@ def build_sprout(to: Path = IMAGES, compiler: str | None = None, objects: Path |
     compiler = find_compiler(compiler)
     to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        work = objects or Path(folder)
+        work = (objects or Path(folder)).absolute()
         build_kernel(to / KERNEL, compiler, work)
         (to / ROOT).write_bytes(pack(root_members(build_programs(compiler, work))))
     return [to / KERNEL, to / ROOT]

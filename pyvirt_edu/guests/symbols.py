@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_right
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 from ..machine.errors import ImageError
+from .debug_files import Image, open_elf
 
-SYMTAB, FUNCTION, UNTYPED, UNDEFINED = 2, 2, 0, 0
+EXECUTABLE = 4  # SHF_EXECINSTR
+CODE = {"STT_FUNC", "STT_NOTYPE"}
 
 
 class Symbols:
@@ -18,38 +19,37 @@ class Symbols:
     >>> symbols = Symbols.of(sprout.image())
     >>> symbols["kernel_main"]                                  # doctest: +SKIP
     >>> symbols.at(m.cpu.eip)                                   # doctest: +SKIP
+
+    ``variables`` has the addresses of what is no code.
     """
 
-    def __init__(self, addresses: dict[str, int], code: tuple[int, int]) -> None:
-        self.addresses, self.code = addresses, code
-        pairs = sorted((address, name) for name, address in addresses.items() if code[0] <= address < code[1])
+    def __init__(
+        self, addresses: dict[str, int], code: list[tuple[int, int]], variables: dict[str, int] | None = None
+    ) -> None:
+        """``code`` has the first address and the end of every section with instructions."""
+        self.addresses, self.code, self.variables = addresses, sorted(code), variables or {}
+        pairs = sorted((address, name) for name, address in addresses.items() if self._section(address))
         self._starts = [address for address, _ in pairs]
         self._names = [name for _, name in pairs]
 
     @classmethod
-    def of(cls, image: str | Path | bytes) -> Symbols:
+    def of(cls, image: Image) -> Symbols:
         """Those of a 32-bit little-endian ELF; an image without a symbol table is refused."""
-        data = image if isinstance(image, bytes) else Path(image).read_bytes()
-        if data[:6] != b"\x7fELF\x01\x01":
-            raise ImageError(
-                "not a 32-bit little-endian ELF: only such a file has symbols that are read here"
-            )
-        offset, size, count = *struct.unpack_from("<I", data, 32), *struct.unpack_from("<HH", data, 46)
-        sections = [struct.unpack_from("<10I", data, offset + i * size) for i in range(count)]
-        tables = [section for section in sections if section[1] == SYMTAB]
-        if not tables:
+        elf = open_elf(image)
+        table: Any = elf.get_section_by_name(".symtab")
+        if table is None:
             raise ImageError("this ELF was stripped: it has no symbol table")
-        executable = [s for s in sections if s[2] & 4 and s[3]]
-        code = min(s[3] for s in executable), max(s[3] + s[5] for s in executable)
-        _, _, _, _, at, length, link, *_ = tables[0]
-        names = sections[link][4]
-        found = {}
-        for entry in range(at, at + length, 16):
-            name, value, _, info, _, section = struct.unpack_from("<IIIBBH", data, entry)
-            if name and section != UNDEFINED and info & 15 in (FUNCTION, UNTYPED):
-                end = data.index(b"\0", names + name)
-                found[data[names + name : end].decode()] = value
-        return cls(found, code)
+        sections = [section for section in elf.iter_sections() if section["sh_flags"] & EXECUTABLE]
+        code = [(section["sh_addr"], section["sh_addr"] + section["sh_size"]) for section in sections]
+        functions, variables = {}, {}
+        for symbol in table.iter_symbols():
+            if not symbol.name or symbol["st_shndx"] == "SHN_UNDEF":
+                continue
+            if symbol["st_info"]["type"] in CODE:
+                functions[symbol.name] = symbol["st_value"]
+            elif symbol["st_info"]["type"] == "STT_OBJECT":
+                variables[symbol.name] = symbol["st_value"]
+        return cls(functions, code, variables)
 
     def __getitem__(self, name: str) -> int:
         return self.addresses[name]
@@ -57,9 +57,18 @@ class Symbols:
     def __iter__(self) -> Iterator[str]:
         return iter(self.addresses)
 
+    def _section(self, address: int) -> tuple[int, int] | None:
+        return next((section for section in self.code if section[0] <= address < section[1]), None)
+
+    def place(self, address: int) -> tuple[str, int] | None:
+        """The function that an address is in, and how far; None outside the code."""
+        section = self._section(address)
+        n = bisect_right(self._starts, address) - 1
+        if section is None or n < 0 or self._starts[n] < section[0]:
+            return None
+        return self._names[n], address - self._starts[n]
+
     def at(self, address: int) -> str | None:
         """The function that an address is in; None outside the code."""
-        if not self.code[0] <= address < self.code[1]:
-            return None
-        n = bisect_right(self._starts, address) - 1
-        return self._names[n] if n >= 0 else None
+        found = self.place(address)
+        return found[0] if found else None

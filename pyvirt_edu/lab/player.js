@@ -43,7 +43,12 @@ class Tape {
       }
     // A step has the new values only: walk once to learn the old ones.
     const seen = [...this.values];
+    const [cs, cr0] = ["cs", "cr0"].map((name) => data.regs.indexOf(name));
+    this.rings = [];
+    // Real mode has no rings; virtual 8086 mode is ring 3.
+    const ring = () => cs < 0 || (cr0 >= 0 && !bit(seen[cr0], 0)) ? 0 : this.flags >= 0 && bit(seen[this.flags], 17) ? 3 : seen[cs] % 4;
     this.olds = data.steps.map(([, changes]) => {
+      this.rings.push(ring());
       const old = [];
       for (let i = 0; i < changes.length; i += 2) {
         old.push(seen[changes[i]]);
@@ -51,8 +56,32 @@ class Tape {
       }
       return old;
     });
+    this.rings.push(ring());
     this.at = 0;
     this.place();
+  }
+  // What the step at a position is, in the guest's own words; behind the last step, that of the last.
+  ring(position) {
+    return this.rings[position];
+  }
+  who(position) {
+    const turns = this.data.who || [];
+    let found = "";
+    for (const [start, name] of turns) if (start <= Math.min(position, this.count - 1)) found = name;
+    return found;
+  }
+  code(position) {
+    const line = this.line(Math.min(position, this.count - 1));
+    const place = line === null ? null : this.data.code[line][5];
+    return place ? { image: place[0], function: place[1], offset: place[2], file: place[3], line: place[4] } : null;
+  }
+  called(position) {
+    const place = this.code(position);
+    return place ? this.data.functions[place.function] : "";
+  }
+  source(position) {
+    const place = this.code(position);
+    return place && place.file !== undefined ? this.data.files[place.file][0] + ":" + place.line : "";
   }
   place() {
     const line = this.line(this.at);
@@ -148,7 +177,9 @@ class Player {
     head.append(element("span", "pv-title", data.title));
     const count = this.tape.count.toLocaleString("en");
     let note = count + (this.tape.count === 1 ? " step" : " steps");
-    if (data.total !== this.tape.count)
+    if (data.before)
+      note = "steps " + (data.before + 1).toLocaleString("en") + " to " + (data.before + this.tape.count).toLocaleString("en") + " of " + data.total.toLocaleString("en");
+    else if (data.total !== this.tape.count)
       note = "the first " + count + " of " + data.total.toLocaleString("en") + " steps";
     head.append(element("span", "pv-note", note + (data.exit ? ", ended by " + data.exit : "")));
 
@@ -183,6 +214,9 @@ class Player {
     this.status = element("div", "pv-status", undefined, { "aria-live": "polite", role: "status" });
 
     const panes = element("div", "pv-panes");
+    const sourced = (data.files || []).some(([, chunks]) => chunks.length);
+    panes.classList.toggle("pv-sourced", sourced);
+    if (sourced) panes.append(this.sourcePane());
     panes.append(this.codePane(), this.registerPane(), this.memoryPane());
     const foot = element("div", "pv-foot");
     for (const [mark, text] of [["▶", "next"], ["▷", "just executed"], ["●", "just changed"]]) {
@@ -193,7 +227,136 @@ class Player {
     foot.append(element("span", "pv-help",
       "Select a code line to run to it; a register or memory line to run to its next change. Shift: backwards. " +
       "Keys: ← → Home End space, ↑ ↓ in a pane."));
-    root.append(head, bar, this.status, panes, foot);
+    root.append(head, bar);
+    if (data.functions || data.who || new Set(this.tape.rings).size > 1) root.append(this.strip(), this.placeBar());
+    root.append(this.status, panes, foot);
+  }
+
+  // Who has the processor: a lane for ring 3 above one for ring 0, the steps from left to right.
+  strip() {
+    const { tape } = this;
+    const strip = element("div", "pv-strip", undefined, { "aria-hidden": "true" });
+    const lanes = element("div", "pv-lanes");
+    const names = [...new Set((this.data.who || []).map((turn) => turn[1]))];
+    const top = Math.max(...tape.rings);
+    strip.append(element("div", "pv-rings", "ring " + top), lanes);
+    if (top) strip.append(element("div", "pv-rings pv-low", "ring 0"));
+    const percent = (steps) => (100 * steps) / Math.max(1, tape.count) + "%";
+    for (let from = 0; from < tape.count; ) {
+      const who = tape.who(from);
+      let to = from;
+      while (to < tape.count && tape.ring(to) === tape.ring(from) && tape.who(to) === who) to++;
+      const span = element("div", "pv-span", (to - from) / tape.count > 0.08 ? who : "");
+      span.dataset.who = names.indexOf(who) % 5;
+      span.classList.toggle("pv-low", tape.ring(from) === 0 && top > 0);
+      span.style.left = percent(from);
+      span.style.width = percent(to - from);
+      span.title = "ring " + tape.ring(from) + (who ? ", " + who : "") + ": steps " + (from + 1) + " to " + to;
+      lanes.append(span);
+      from = to;
+    }
+    this.cursor = element("div", "pv-cursor");
+    lanes.append(this.cursor);
+    lanes.addEventListener("click", (event) => {
+      const box = lanes.getBoundingClientRect();
+      this.jump(Math.round(((event.clientX - box.left) / box.width) * tape.count));
+    });
+    return strip;
+  }
+
+  // Ring, process, function and line: each a button that runs to its next change.
+  placeBar() {
+    const { tape, data } = this;
+    const bar = element("div", "pv-places", undefined, { role: "toolbar", "aria-label": "Where the processor is" });
+    const all = [["ring", "Ring", (p) => "" + tape.ring(p)]];
+    if (data.who) all.push(["who", "Process", (p) => tape.who(p)]);
+    if (data.functions) all.push(["function", "Function", (p) => tape.called(p)]);
+    if ((data.files || []).length) all.push(["source", "Source", (p) => tape.source(p)]);
+    this.places = all.map(([key, name, value]) => {
+      const button = element("button", "pv-place", undefined, { type: "button" });
+      button.dataset.place = key;
+      button.title = "Run to the next change of " + name.toLowerCase() + " (Shift: back to the one before)";
+      const text = element("b");
+      button.append(name + " ", text);
+      button.addEventListener("click", (event) => {
+        const now = value(tape.at);
+        let found = tape.find(!event.shiftKey, (p) => value(p) !== now);
+        // Backwards, to the first step of that stretch, so that going back undoes going on.
+        while (event.shiftKey && found > 0 && value(found - 1) === value(found)) found--;
+        this.jumpTo(found, name + " does not change", event.shiftKey);
+      });
+      bar.append(button);
+      return { text, button, value, key };
+    });
+    return bar;
+  }
+
+  sourcePane() {
+    const [pane, body] = this.pane("source-text", "Source");
+    this.sourceName = pane.firstChild;
+    this.sourceBody = body;
+    this.sourceFile = null;
+    this.rove(body);
+    return pane;
+  }
+
+  // The file of the current step; lines that the trace never runs cannot be selected.
+  openSource(file) {
+    const { data, tape } = this;
+    const [name, chunks] = data.files[file];
+    this.sourceFile = file;
+    this.sourceName.textContent = "Source: " + name;
+    const ran = new Set(data.code.filter((row) => row[5] && row[5][3] === file).map((row) => row[5][4]));
+    this.sourceLines = new Map();
+    const parts = [];
+    for (const [first, lines] of chunks) {
+      if (parts.length) parts.push(element("div", "pv-gap", "⋮"));
+      lines.forEach((text, i) => {
+        const number = first + i;
+        const line = element(ran.has(number) ? "button" : "div", "pv-line", undefined, ran.has(number) ? { type: "button" } : {});
+        line.classList.toggle("pv-silent", !ran.has(number));
+        line.dataset.source = number;
+        line.append(element("span", "pv-mark", " "), element("span", "pv-address", String(number).padStart(4)));
+        line.append(element("span", "pv-text", text));
+        if (ran.has(number)) {
+          const here = (p) => { const at = tape.code(p); return p < tape.count && at && at.file === file && at.line === number; };
+          line.addEventListener("click", (event) =>
+            this.jumpTo(tape.find(!event.shiftKey, (p) => here(p) && !(p && here(p - 1))), "Line " + number + " is not reached", event.shiftKey));
+        }
+        this.sourceLines.set(number, line);
+        parts.push(line);
+      });
+    }
+    if (!parts.length) parts.push(element("div", "pv-empty", "the text of this file is not here"));
+    this.sourceBody.replaceChildren(...parts);
+    this.sourceBody.scrollTop = 0;
+    this.sourceBody.querySelectorAll("button.pv-line").forEach((line, i) => (line.tabIndex = i ? -1 : 0));
+  }
+
+  showPlace() {
+    const { tape, data } = this;
+    if (this.cursor) this.cursor.style.left = (100 * tape.at) / Math.max(1, tape.count) + "%";
+    for (const place of this.places || []) {
+      const value = place.value(tape.at);
+      const offset = place.key === "function" && value ? tape.code(tape.at).offset : 0;
+      place.text.textContent = value ? value + (offset ? " + " + offset.toString(16) : "") : "not known";
+      place.button.classList.toggle("pv-changed", tape.at > 0 && value !== place.value(tape.at - 1));
+    }
+    if (!this.sourceBody) return;
+    const place = tape.code(tape.at);
+    if (!place || place.file === undefined) {
+      this.sourceName.textContent = "Source: not known here";
+    } else if (place.file !== this.sourceFile) {
+      this.openSource(place.file);
+    } else {
+      this.sourceName.textContent = "Source: " + data.files[place.file][0];
+    }
+    for (const [number, line] of this.sourceLines || []) {
+      const next = !!place && place.file === this.sourceFile && number === place.line;
+      line.classList.toggle("pv-next", next);
+      line.firstChild.textContent = next ? "▶" : " ";
+      if (next) this.reveal(this.sourceBody, line);
+    }
   }
 
   pane(name, title) {
@@ -204,13 +367,15 @@ class Player {
   }
 
   // A list of lines is one stop of the Tab key; the arrows move inside it.
-  rove(body, lines) {
-    lines.forEach((line, i) => (line.tabIndex = i ? -1 : 0));
+  rove(body, some) {
+    const own = () => some || [...body.querySelectorAll("button.pv-line")];
+    own().forEach((line, i) => (line.tabIndex = i ? -1 : 0));
     body.addEventListener("focusin", (event) => {
       const to = event.target.closest(".pv-line");
-      if (to && body.contains(to)) for (const line of lines) line.tabIndex = line === to ? 0 : -1;
+      if (to && body.contains(to)) for (const line of own()) line.tabIndex = line === to ? 0 : -1;
     });
     body.addEventListener("keydown", (event) => {
+      const lines = own();
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       const from = lines.indexOf(event.target);
       if (!step || from < 0) return;
@@ -225,9 +390,15 @@ class Player {
     const [pane, body] = this.pane("code", "Code");
     const digits = Math.max(4, ...data.code.map((row) => row[0].toString(16).length));
     let end = null;
-    this.lines = data.code.map(([address, bytes, text, source], index) => {
-      if (end !== null && address > end && !data.symbols[address]) body.append(element("div", "pv-gap", "⋮"));
+    let inside = null;
+    this.lines = data.code.map(([address, bytes, text, source, , place], index) => {
+      const called = place ? (data.images.length > 1 ? data.images[place[0]] + ": " : "") + data.functions[place[1]] : null;
+      if (end !== null && address !== end && !data.symbols[address] && (called === null || called === inside))
+        body.append(element("div", "pv-gap", "⋮"));
       end = address + bytes.length / 2;
+      if (called !== null && called !== inside)
+        body.append(element("div", "pv-label", called + (place[2] ? " + " + place[2].toString(16) : "") + ":"));
+      inside = called;
       if (data.symbols[address] && !(index && data.code[index - 1][0] === address))
         body.append(element("div", "pv-label", data.symbols[address] + ":"));
       const line = element("button", "pv-line", undefined, { type: "button" });
@@ -247,7 +418,10 @@ class Player {
     this.rove(body, this.lines);
     this.codeBody = body;
     // A pane that had no size yet, or another one, could not scroll to the current line.
-    this.sizes = new ResizeObserver(() => this.reveal(body, this.current()));
+    this.sizes = new ResizeObserver(() => {
+      this.reveal(body, this.current());
+      if (this.sourceBody) this.reveal(this.sourceBody, this.sourceBody.querySelector(".pv-next"));
+    });
     this.sizes.observe(body);
     if (data.code.some((row) => row[4].length)) {
       this.uops = element("div", "pv-uops");
@@ -322,7 +496,7 @@ class Player {
         window.append(line);
         lines.push(line);
         const size = Math.min(wide, length - low);
-        this.rows.push({ line, mark, content, note, kind, address, size, shown: linear + low, index: low / 4 });
+        this.rows.push({ window, line, mark, content, note, kind, address, size, shown: linear + low, index: low / 4 });
       }
     }
     this.memoryBody = body;
@@ -438,12 +612,15 @@ class Player {
       cell.line.classList.toggle("pv-changed", changed);
       cell.value.textContent = hex(value, cell.digits);
       const signed = value >= 2 ** 31 ? value - 2 ** 32 : value;
-      cell.decimal.textContent = index === tape.eip ? data.symbols[value] || "" : signed.toLocaleString("en").replace("-", "−");
+      // With sources the pane is narrow, and numbers of that size are addresses.
+      const address = this.sourceBody && Math.abs(signed) > 9999999;
+      cell.decimal.textContent = index === tape.eip ? data.symbols[value] || tape.called(tape.at) : address ? "" : signed.toLocaleString("en").replace("-", "−");
       cell.line.title = data.regs[index] + ": run to its next change (Shift: the one before)" +
         (changed ? "; it was " + hex(last.registers.get(index), cell.digits) : "");
     }
     if (this.flagBox) this.showFlags(last);
     this.showMemory(last);
+    this.showPlace();
   }
 
   showFlags(last) {
@@ -469,6 +646,7 @@ class Player {
     const { tape, data } = this;
     const pointers = ["esp", "ebp"].map((name) => [name, tape.values[data.regs.indexOf(name)]]);
     let first = null;
+    const shown = new Map();
     for (const row of this.rows) {
       const bytes = [];
       for (let i = 0; i < row.size; i++) bytes.push(tape.bytes.get(row.address + i));
@@ -477,6 +655,8 @@ class Player {
       row.line.classList.toggle("pv-changed", changed);
       row.mark.textContent = changed ? "●" : " ";
       if (changed && !first) first = row.line;
+      const top = row.kind === "stack" && row.shown === pointers[0][1];
+      if (top || (changed && !shown.has(row.window))) shown.set(row.window, row.line);
       if (row.kind === "bytes") {
         row.content.replaceChildren(...bytes.map((byte, i) =>
           element("span", touched[i] ? "pv-byte pv-new" : "pv-byte", byte === undefined ? "··" : hex(byte, 2))));
@@ -496,6 +676,7 @@ class Player {
       }
     }
     if (first) this.reveal(this.memoryBody, first);
+    for (const [window, line] of shown) this.reveal(window, line);
   }
 
   // The line to look at: the next one, at the end the last one.

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from ..machine.tracing import ring
 from .document import Document, flag_text, states
 
 HERE = Path(__file__).parent
@@ -27,6 +28,7 @@ class Row(NamedTuple):
     address: str
     text: str
     changes: str
+    where: str = ""
 
 
 def changes(packed: Document, index: int, before: dict[str, int]) -> list[str]:
@@ -46,6 +48,21 @@ def changes(packed: Document, index: int, before: dict[str, int]) -> list[str]:
     return out
 
 
+def where(packed: Document, index: int, before: dict[str, int]) -> str:
+    """Ring, process, function and line of a step, as far as the document knows them."""
+    place = packed["code"][packed["steps"][index][0]][5:]
+    if "functions" not in packed:
+        return ""
+    turns = [name for start, name in packed.get("who", ()) if start <= index]
+    level = ring(before.get("cs", 0), before.get("eflags", 0), before.get("cr0", 1))
+    out = [f"ring {level}", *turns[-1:]]
+    if place:
+        _, function, offset, *source = place[0]
+        out.append(packed["functions"][function] + (f"+{offset:x}" if offset else ""))
+        out += [f"{packed['files'][file][0]}:{line}" for file, line in zip(source[::2], source[1::2])]
+    return ", ".join(out)
+
+
 def rows(packed: Document) -> list[Row]:
     """The first steps and the last ones."""
     count = len(packed["steps"])
@@ -56,7 +73,8 @@ def rows(packed: Document) -> list[Row]:
             break
         if whole or index < FIRST_ROWS or index >= count - LAST_ROWS:
             address, _, text, *_ = packed["code"][packed["steps"][index][0]]
-            out.append(Row(str(index + 1), f"{address:08x}", text, "; ".join(changes(packed, index, before))))
+            done = "; ".join(changes(packed, index, before))
+            out.append(Row(str(index + 1), f"{address:08x}", text, done, where(packed, index, before)))
         elif index == FIRST_ROWS:
             out.append(Row("…", "", f"{count - FIRST_ROWS - LAST_ROWS} more steps", ""))
     return out
@@ -66,7 +84,9 @@ def summary(packed: Document) -> str:
     """One line: what it is and how long."""
     count, total = len(packed["steps"]), packed["total"]
     steps = f"{count:,} step{'' if count == 1 else 's'}"
-    if total != count:
+    if packed.get("before"):
+        steps = f"steps {packed['before'] + 1:,} to {packed['before'] + count:,} of {total:,}"
+    elif total != count:
         steps = f"the first {count:,} of {total:,} steps"
     ended = f", ended by {packed['exit']}" if packed["exit"] else ""
     return f"{packed['title']}: {steps}{ended}"
@@ -86,19 +106,24 @@ def text(packed: Document) -> str:
     table = rows(packed)
     wide = max([len(row.text) for row in table], default=0)
     lines = [summary(packed)]
-    lines += [f"{r.step:>6}  {r.address:8}  {r.text:<{wide}}  {r.changes}".rstrip() for r in table]
+    for r in table:
+        mark = f"  [{r.where}]" if r.where else ""
+        lines.append(f"{r.step:>6}  {r.address:8}  {r.text:<{wide}}  {r.changes}{mark}".rstrip())
     return "\n".join([*lines, final(packed)])
 
 
 def fallback(packed: Document) -> str:
     """The plain table, for a page without scripts."""
-    names = ("step", "eip", "instruction", "changes")
+    table = rows(packed)
+    names = ["step", "eip", "instruction", "changes", *(["where"] if any(row.where for row in table) else [])]
     head = "".join(f"<th style='text-align:left'>{name}</th>" for name in names)
     body = "".join(
         "<tr>"
-        + "".join(f"<td style='text-align:left'><code>{html.escape(cell)}</code></td>" for cell in row)
+        + "".join(
+            f"<td style='text-align:left'><code>{html.escape(cell)}</code></td>" for cell in row[: len(names)]
+        )
         + "</tr>"
-        for row in rows(packed)
+        for row in table
     )
     return (
         f"<table><caption>{html.escape(summary(packed))}</caption><thead><tr>{head}</tr></thead>"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import static
-from .document import Document, document, pack
+from .document import Document, Guest, document, pack
 
 
 class Player:
@@ -48,17 +48,30 @@ def player(
     memory: Iterable[Any] | None = None,
     symbols: Mapping[int, str] | None = None,
     source: Mapping[int, str] | None = None,
+    first: int = 0,
+    guest: Guest | None = None,
     height: int | None = None,
 ) -> Player:
     """A player for a `Trace`, or for a trace document (see document.py).
 
     - ``step``: where it opens; negative counts from the end.
-    - ``limit``: how many steps travel at most.
+    - ``limit``: how many steps travel at most, ``first``: from which step of the trace on.
+    - ``guest``: what knows the guest, a `CodeMap` of its image or the inspector of its operating
+      system. With it the player shows functions, lines of source, rings and processes.
     - ``memory``: windows, each ``(address, length)``, ``(address, length, label)`` or
       ``(address, length, label, kind)``, kind "bytes", "stack" or "entries" (of a page table).
       Without it: the stack, and what the run wrote elsewhere.
     - ``symbols``: names of code addresses. ``source``: a line of source by code address.
     - ``height`` of the panes, in pixels.
     """
-    found = document(trace, title=title, limit=limit, memory=memory, symbols=symbols, source=source)
+    found = document(
+        trace,
+        title=title,
+        limit=limit,
+        memory=memory,
+        symbols=symbols,
+        source=source,
+        first=first,
+        guest=guest,
+    )
     return Player(found, step, height)

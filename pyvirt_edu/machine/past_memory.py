@@ -48,12 +48,11 @@ class PastMemory:
         self._table, self.ram_size, self.length = table, ram_size, length
         self._pages: dict[int, bytes] = {}
         self._walks: dict[tuple[int, Paging], Walk] = {}
-        rows = [
-            (address + i, step, old >> 8 * i & 0xFF)
-            for step, address, size, old in stores
-            for i in range(size)
-        ]
-        addresses, steps, olds = np.array(rows, np.int64).reshape(-1, 3).T
+        rows = np.array(list(stores), np.int64).reshape(-1, 4)
+        sizes = rows[:, 2]
+        byte = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        steps, addresses, _, olds = np.repeat(rows, sizes, axis=0).T  # a row for each byte
+        addresses, olds = addresses + byte, olds >> 8 * byte & 0xFF
         # stable: stores of one step to one byte stay in order, the first holds the oldest value
         order = np.lexsort((steps, addresses))
         self._addresses, self._steps, self._olds = addresses[order], steps[order], olds[order]
@@ -85,9 +84,28 @@ class PastMemory:
                 out[int(self._addresses[i]) - address] = int(self._olds[i])
         return bytes(out)
 
+    def read_linear(self, linear: int, size: int, paging: Paging, step: int) -> bytes:
+        """Bytes at a linear address before a step; fewer where the mapping ends."""
+        out = b""
+        while len(out) < size:
+            at = linear + len(out) & 0xFFFF_FFFF
+            part = min(size - len(out), PAGE - at % PAGE)
+            physical = self.translate(at, paging, step)
+            found = b"" if physical is None else self.read(physical, part, step)
+            out += found
+            if len(found) < part:
+                break
+        return out
+
     def changes(self, address: int, size: int) -> list[int]:
         """The steps that store to any of these bytes, each once, ascending."""
         return np.unique(self._steps[self._stores(address, size)]).tolist()
+
+    def after(self, address: int, size: int, step: int) -> int:
+        """The first step behind a store to any of these bytes that this or a later step makes."""
+        later = self._steps[self._stores(address, size)]
+        later = later[later >= step]
+        return int(later.min()) + 1 if len(later) else self.length
 
     def word(self, address: int, step: int) -> int:
         """A little-endian word of 32 bits."""
@@ -104,6 +122,7 @@ class PastMemory:
         return None if known.physical is None else known.physical | low
 
     def _walk(self, linear: int, paging: Paging, step: int) -> Walk:
+        levels: tuple[tuple[int, int], ...]
         if paging.cr4 & CR4_PAE:
             levels, size, base = ((30, 2), (21, 9), (12, 9)), 8, paging.cr3 & 0xFFFF_FFE0
         else:

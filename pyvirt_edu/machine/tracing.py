@@ -34,7 +34,6 @@ from .layout import (
     CR4,
     CS,
     EFLAGS,
-    PAGE,
     RIP,
     SELECTOR,
     VM,
@@ -106,6 +105,7 @@ class Step:
     memory: tuple[Store, ...]
     delivered: bool = False  # an exception or interrupt instead of an instruction
     cs: int = 0
+    ring: int = 0  # before it
 
     @property
     def address(self) -> int:
@@ -137,6 +137,11 @@ class _Raw:
     cs: int
     eflags: int
     paging: Paging
+
+
+def ring(cs: int, eflags: int, cr0: int) -> int:
+    """The privilege level (manual 3A, section 5.5): real mode has none, virtual 8086 mode is ring 3."""
+    return 0 if not cr0 & 1 else 3 if eflags & VM else cs & 3
 
 
 def _paging(registers: dict[str, int]) -> Paging:
@@ -173,21 +178,6 @@ def _decode(chunk: TraceChunk) -> list[_Raw]:
         stores = []
         i += 1 + 2 * count
     return steps
-
-
-def _bytes_in(past: PastMemory, linear: int, paging: Paging, step: int) -> bytes:
-    """An instruction in the address space of its step."""
-    out = b""
-    while len(out) < LONGEST_INSTRUCTION:
-        at = linear + len(out) & 0xFFFF_FFFF
-        physical = past.translate(at, paging, step)
-        if physical is None:
-            break
-        size = min(LONGEST_INSTRUCTION - len(out), PAGE - at % PAGE)
-        out += past.read(physical, size, step)
-        if physical + size > past.ram_size:
-            break
-    return out
 
 
 class _CodeMemory:
@@ -370,16 +360,19 @@ class Trace:
     def _step(self, index: int) -> Step:
         number, place = self._find(index)
         raw = self._raws(number)[place]
+        level = ring(raw.cs, raw.eflags, raw.paging.cr0)
         if raw.delivered:
-            return Step(index, raw.eip, b"", "(event delivered)", raw.registers, raw.memory, True, raw.cs)
+            return Step(
+                index, raw.eip, b"", "(event delivered)", raw.registers, raw.memory, True, raw.cs, level
+            )
         base, bits = self._memory.place(raw)
         linear = base + raw.eip & 0xFFFF_FFFF
         if self._table is None:
             code = self._memory.bytes_at(linear, index)
         else:
-            code = _bytes_in(self.past, linear, raw.paging, index)
+            code = self.past.read_linear(linear, LONGEST_INSTRUCTION, raw.paging, index)
         code, text = _text(code, raw.eip, bits)
-        return Step(index, raw.eip, code, text, raw.registers, raw.memory, False, raw.cs)
+        return Step(index, raw.eip, code, text, raw.registers, raw.memory, False, raw.cs, level)
 
     @cached_property
     def past(self) -> PastMemory:

@@ -16,7 +16,8 @@ def test_functions_by_address() -> None:
     symbols = Symbols.of(sprout.image())
     assert symbols.at(symbols["schedule"]) == symbols.at(symbols["schedule"] + 5) == "schedule"
     assert symbols.at(0x1000) is None
-    assert symbols.at(symbols.code[1]) is None
+    assert symbols.at(symbols.code[-1][1]) is None
+    assert symbols.at(0x8048000) is None  # between the low code of the start and the high half
 
 
 @pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm")

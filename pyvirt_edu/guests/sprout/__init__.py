@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..cpio import Member, pack, symlink, unpack
+from .inspector import Inspector, Process
+
+__all__ = ["Inspector", "Process", "image", "program", "root", "root_with"]
 
 HERE = Path(__file__).parent
 IMAGES = HERE / "images"
@@ -20,7 +23,7 @@ DIRECTORIES = ("bin", "etc", "tmp", "mnt", "dev", "proc")
 
 
 def image() -> Path:
-    """The kernel: a multiboot ELF, with symbols."""
+    """The kernel: a multiboot ELF, with symbols, lines and structures."""
     return IMAGES / "sprout.elf"
 
 

@@ -1,0 +1,3 @@
+from ..lab.conftest import chromium, show
+
+__all__ = ["chromium", "show"]
