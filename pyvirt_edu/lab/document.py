@@ -388,8 +388,8 @@ def pack(found: Document) -> Document:
         row = found["code"][i]
         line_of_code = [row["address"], row["bytes"], row["text"], row.get("source", ""), row.get("uops", [])]
         if "function" in row:
-            place = [images.index(row["image"]), functions.index(row["function"]), row["offset"]]
-            line_of_code.append([*place, files.index(row["file"]), row["line"]] if "file" in row else place)
+            at = [images.index(row["image"]), functions.index(row["function"]), row["offset"]]
+            line_of_code.append([*at, files.index(row["file"]), row["line"]] if "file" in row else at)
         code.append(line_of_code)
     steps = []
     for step in found["steps"]:
