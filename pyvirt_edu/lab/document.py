@@ -105,7 +105,8 @@ def document(
             for row in found["code"]
         ]
     if memory is not None:
-        found["memory"] = [_window(item) for item in memory]
+        stacks = _stack_windows(found, trace, past, first) if "stack" in (memory := list(memory)) else []
+        found["memory"] = stacks + [_window(item) for item in memory if item != "stack"]
     if "memory" not in found:
         found["memory"] = _windows(found, trace, past, first)
     _fill_windows(found, past, first)

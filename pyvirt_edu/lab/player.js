@@ -496,7 +496,7 @@ class Player {
         window.append(line);
         lines.push(line);
         const size = Math.min(wide, length - low);
-        this.rows.push({ window, line, mark, content, note, kind, address, size, shown: linear + low, index: low / 4 });
+        this.rows.push({ window, line, mark, content, note, kind, address, size, shown: linear + low, index: ((linear + low) % 4096) / 4 });
       }
     }
     this.memoryBody = body;

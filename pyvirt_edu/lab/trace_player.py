@@ -60,7 +60,8 @@ def player(
       system. With it the player shows functions, lines of source, rings and processes.
     - ``memory``: windows, each ``(address, length)``, ``(address, length, label)`` or
       ``(address, length, label, kind)``, kind "bytes", "stack" or "entries" (of a page table).
-      Without it: the stack, and what the run wrote elsewhere.
+      "stack" in its place is the stack that the run used, or both if it changed rings. Without
+      windows: the stack, and what the run wrote elsewhere.
     - ``symbols``: names of code addresses. ``source``: a line of source by code address.
     - ``height`` of the panes, in pixels.
     """
