@@ -216,3 +216,15 @@ def test_it_fits_the_screen(browser: Any, tmp_path: Path, size: tuple[int, int],
     if folder := os.environ.get("PYVIRT_SHOTS"):
         opened.screenshot(path=Path(folder) / f"player-{size[0]}-{'dark' if dark else 'light'}.png")
     opened.close()
+
+
+@pytest.mark.parametrize("width", [1280, 1000, 700, 420])
+def test_every_pane_has_room(browser: Any, tmp_path: Path, width: int) -> None:
+    opened = browser.new_page(viewport={"width": width, "height": 720})
+    opened.goto(write(tmp_path, player(demo())))
+    panes = opened.locator(".pv-pane")
+    whole = opened.locator(".pv-panes").bounding_box()["width"]
+    boxes = [panes.nth(i).bounding_box() for i in range(panes.count())]
+    opened.close()
+    assert len(boxes) == 3 and all(box["width"] > min(230, 0.9 * whole) for box in boxes)
+    assert max(box["x"] + box["width"] for box in boxes) - min(box["x"] for box in boxes) > 0.95 * whole
