@@ -394,6 +394,14 @@ class Trace:
         )
         return PastMemory(table, self._machine.ram_size, stores, self.length)
 
+    @cached_property
+    def path(self) -> tuple[np.ndarray, np.ndarray]:
+        """EIP (uint32) and ring (uint8) before each step."""
+        raws = [raw for number in range(len(self._chunks)) for raw in self._raws(number)]
+        eips = np.fromiter((raw.eip for raw in raws), np.uint32, len(raws))
+        rings = np.fromiter((ring(raw.cs, raw.eflags, raw.paging.cr0) for raw in raws), np.uint8, len(raws))
+        return eips, rings
+
     def paging(self, index: int) -> Paging:
         """The registers that translations depend on, before a step."""
         number, place = self._find(index)

@@ -15,8 +15,9 @@ import pytest
 from pyvirt_edu.hypervisor.meter import ExitRecord, Meter
 from pyvirt_edu.hypervisor.three_ways import full_virtualization
 from pyvirt_edu.lab import exit_timeline
-from pyvirt_edu.lab.exit_timelines import LANES, LIMIT, OTHERS, ExitTimeline
+from pyvirt_edu.lab.exit_timelines import ExitTimeline
 from pyvirt_edu.lab.house import page as whole_page
+from pyvirt_edu.lab.timelines import LANES, LIMIT, OTHERS
 
 from .conftest import SIZES
 
@@ -69,7 +70,7 @@ def test_the_picture_has_every_exit_in_its_lane() -> None:
 def test_too_many_are_cut_and_said() -> None:
     many = [ExitRecord(f"r{i % 30}", 10 * i, 10 * i + 5, i) for i in range(LIMIT + 7)]
     shown = ExitTimeline(many)
-    assert len(shown.records) == LIMIT and f"the first {LIMIT:,} of {LIMIT + 7:,} exits" in repr(shown)
+    assert len(shown.spans) == LIMIT and f"the first {LIMIT:,} of {LIMIT + 7:,} exits" in repr(shown)
     assert len(shown.lanes) == LANES and shown.lanes[-1][0] == OTHERS
     assert sum(n for _, n, _ in shown.lanes) == LIMIT
     assert len(shown._repr_html_()) < 250_000
@@ -119,12 +120,12 @@ def test_a_closer_look(show: Callable[..., Any]) -> None:
     for _ in range(3):
         page.keyboard.press("+")
     low, high = (int(re.sub(r"\D", "", text)) for text in page.locator(".pv-end").all_text_contents())
-    record = shown.records[5]
+    record = shown.spans[5]
     assert low <= record.start < record.end <= high
     assert high - low == pytest.approx((shown.span()[1] - shown.span()[0]) / 64, rel=0.01)
     page.keyboard.press("End")  # the view follows
     low, high = (int(re.sub(r"\D", "", text)) for text in page.locator(".pv-end").all_text_contents())
-    assert low <= shown.records[-1].start and high == shown.span()[1]
+    assert low <= shown.spans[-1].start and high == shown.span()[1]
     page.keyboard.press("0")
     assert page.locator(".pv-end").first.text_content() == f"cycle {shown.span()[0]:,}"
 

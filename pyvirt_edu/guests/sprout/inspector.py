@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 NOBODY = "kernel"  # while it boots, before the first process
+SYSTEM_CALL, FIRST_INTERRUPT = 128, 32  # vectors
 BURST = 64  # a name is written byte by byte: stores nearer than this many steps are one change
 
 
@@ -128,6 +129,18 @@ class Inspector:
             self._maps[name] = CodeMap(file.data, name, HERE) if file else None
         found = self._maps[name]
         return found.at(address) if found else None
+
+    def why(self, trace: Trace, first: int, end: int) -> str:
+        """Why the kernel was entered for a turn in ring 0: from step ``first`` to ``end``."""
+        eips, _ = trace.path
+        names = (self.symbols.at(int(eip)) or "" for eip in eips[first:end])
+        vector = next((name for name in names if name.startswith("stub_")), "")
+        if not vector:
+            return ""
+        number = int(vector.removeprefix("stub_"))
+        if number == SYSTEM_CALL:
+            return "system call " + next((name[4:] for name in names if name.startswith("sys_")), "")
+        return f"interrupt {number}" if number >= FIRST_INTERRUPT else f"exception {number}"
 
     def text(self, file: str) -> list[str]:
         """The lines of one of sprout's sources."""

@@ -117,11 +117,11 @@ static void note(int number) {
 }
 
 static void files(u32 times) {
-    int fd = open("/tmp/ubench", O_RDWR | O_CREAT | O_TRUNC);
+    int fd = open("ubench.file", O_RDWR | O_CREAT | O_TRUNC);
     MEASURE("file write, 4 KiB", times, lseek(fd, 0, 0); write(fd, page, PAGE));
     MEASURE("file read, 4 KiB", times, lseek(fd, 0, 0); read(fd, page, PAGE));
     close(fd);
-    unlink("/tmp/ubench");
+    unlink("ubench.file");
 }
 
 static int socket_call(u32 which, u32 a, u32 b, u32 c, u32 d, u32 e, u32 f) {
@@ -131,7 +131,10 @@ static int socket_call(u32 which, u32 a, u32 b, u32 c, u32 d, u32 e, u32 f) {
 
 enum { SOCKET = 1, BIND = 2, CONNECT = 3, GETSOCKNAME = 6, SETSOCKOPT = 14 };
 
-/* A datagram to ourselves, and to the echo service of the station at the other end of the cable. */
+/*
+ * A datagram to ourselves; and, on the network 10.0.2.0 of a virtual machine, to the echo service of
+ * the station at the other end of the cable. Elsewhere nobody is asked.
+ */
 static void udp(u32 times) {
     struct sockaddr_in to = {.family = AF_INET, .address = 0x0100007f};
     struct timeval32 second = {1, 0};
@@ -147,7 +150,9 @@ static void udp(u32 times) {
     fd = socket_call(SOCKET, AF_INET, SOCK_DGRAM, 0, 0, 0, 0);
     socket_call(SETSOCKOPT, (u32)fd, 1, 20, (u32)&second, sizeof(second), 0); /* SO_RCVTIMEO */
     socket_call(CONNECT, (u32)fd, (u32)&to, sizeof(to), 0, 0, 0);
-    if (write(fd, page, 64) == 64 && read(fd, page, 64) == 64)
+    socket_call(GETSOCKNAME, (u32)fd, (u32)&to, (u32)&size, 0, 0, 0);
+    bool virtual = (to.address & 0xffffff) == 0x02000a;
+    if (virtual && write(fd, page, 64) == 64 && read(fd, page, 64) == 64)
         MEASURE("UDP round trip", times / 10, write(fd, page, 64); read(fd, page, 64));
     close(fd);
 }
