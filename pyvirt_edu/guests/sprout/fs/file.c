@@ -25,7 +25,7 @@ struct file *file_use(struct file *f) {
 }
 
 void file_drop(struct file *f) {
-    if (--f->users)
+    if (!f || --f->users)
         return;
     if (f->ops->close)
         f->ops->close(f);
@@ -35,7 +35,7 @@ void file_drop(struct file *f) {
 
 /* --- files of inodes ------------------------------------------------------------------------ */
 
-static int inode_read(struct file *f, struct transfer *t) {
+static int read_inode(struct file *f, struct transfer *t) {
     if (is_directory(f->inode))
         return -EISDIR;
     if (f->offset >= f->inode->size)
@@ -45,7 +45,7 @@ static int inode_read(struct file *f, struct transfer *t) {
     return error;
 }
 
-static int inode_write(struct file *f, struct transfer *t) {
+static int write_inode(struct file *f, struct transfer *t) {
     lock(&f->inode->writing);
     if (f->flags & O_APPEND)
         f->offset = f->inode->size;
@@ -57,85 +57,78 @@ static int inode_write(struct file *f, struct transfer *t) {
     return error;
 }
 
-const struct file_ops inode_file_ops = {.read = inode_read, .write = inode_write, .seekable = true};
+const struct file_ops inode_file_ops = {.read = read_inode, .write = write_inode, .seekable = true};
 
-static int open_inode(struct inode *i, u32 flags, struct file **opened) {
-    u32 access = flags & O_ACCMODE;
-    if (is_directory(i) && access != O_RDONLY)
+/* What an inode of this kind does when it is open; NULL: the device is not there. */
+static const struct file_ops *ops_of(struct inode *i) {
+    return is_device(i) ? device_ops(i) : &inode_file_ops;
+}
+
+static int may_open(struct inode *i, u32 flags) {
+    bool writes = (flags & O_ACCMODE) != O_RDONLY;
+    if (is_directory(i) && writes)
         return -EISDIR;
-    if (flags & O_DIRECTORY && !is_directory(i))
+    if (!is_directory(i) && flags & O_DIRECTORY)
         return -ENOTDIR;
     if (S_ISLNK(i->mode) && !(flags & O_PATH))
         return -ELOOP;
-    if (access != O_RDONLY && i->mount->read_only && S_ISREG(i->mode))
+    if (writes && i->mount->read_only && S_ISREG(i->mode))
         return -EROFS;
-    const struct file_ops *ops = &inode_file_ops;
-    if (S_ISCHR(i->mode) || S_ISBLK(i->mode))
-        ops = device_ops(i);
-    if (!ops)
-        return -ENXIO;
-    if (flags & O_TRUNC && S_ISREG(i->mode) && access != O_RDONLY) {
-        int error = i->ops->resize(i, 0);
-        if (error)
-            return error;
-        i->mtime = i->ctime = now_seconds();
+    return ops_of(i) ? 0 : -ENXIO;
+}
+
+static int open_inode(struct inode *i, u32 flags, struct file **opened) {
+    int error = may_open(i, flags);
+    if (!error && flags & O_TRUNC && S_ISREG(i->mode) && (flags & O_ACCMODE) != O_RDONLY) {
+        error = i->ops->resize(i, 0);
+        if (!error)
+            i->mtime = i->ctime = now_seconds();
     }
-    *opened = file_new(ops, i, flags & ~(u32)(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLOEXEC));
-    if (!*opened)
+    if (error)
+        return error;
+    u32 kept = flags & ~(u32)(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLOEXEC);
+    OWNED(file) struct file *f = file_new(ops_of(i), i, kept);
+    if (!f)
         return -ENOMEM;
-    int error = S_ISFIFO(i->mode) && !(flags & O_PATH) ? fifo_open(*opened) : 0;
-    if (error) {
-        (*opened)->inode = NULL;
-        (*opened)->ops = &inode_file_ops;
-        file_drop(*opened);
-    }
+    inode_use(i);
+    error = S_ISFIFO(i->mode) && !(flags & O_PATH) ? fifo_open(f) : 0;
+    if (!error)
+        *opened = file_use(f);
     return error;
+}
+
+static int create(struct inode *start, const char *path, u32 mode, struct inode **made) {
+    OWNED(memory) char *name = allocate(NAME_SIZE);
+    OWNED(inode) struct inode *dir = NULL;
+    int error = name ? path_parent(start, path, &dir, name) : -ENOMEM;
+    if (error)
+        return error;
+    if (path[strlen(path) - 1] == '/')
+        return -EISDIR;
+    if (dir->mount->read_only)
+        return -EROFS;
+    return dir->ops->create ? dir->ops->create(dir, name, S_IFREG | (mode & 07777), 0, made) : -EACCES;
 }
 
 /* The inode of an existing or new file. */
 static int find_or_create(struct inode *start, const char *path, u32 flags, u32 mode, struct inode **found) {
-    int error = path_find(start, path, !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL),
-                          found);
-    if (!error && (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) {
-        inode_drop(*found);
-        return -EEXIST;
-    }
-    if (error != -ENOENT || !(flags & O_CREAT))
-        return error;
-    char *name = allocate(NAME_SIZE);
-    struct inode *dir;
-    error = name ? path_parent(start, path, &dir, name) : -ENOMEM;
-    if (!error) {
-        if (path[strlen(path) - 1] == '/')
-            error = -EISDIR;
-        else if (dir->mount->read_only)
-            error = -EROFS;
-        else if (!dir->ops->create)
-            error = -EACCES;
-        else
-            error = dir->ops->create(dir, name, S_IFREG | (mode & 07777), 0, found);
-        inode_drop(dir);
-    }
-    release(name);
-    return error;
+    bool must_be_new = flags & O_CREAT && flags & O_EXCL;
+    int error = path_find(start, path, !(flags & O_NOFOLLOW) && !must_be_new, found);
+    if (!error)
+        return must_be_new ? -EEXIST : 0;
+    return error == -ENOENT && flags & O_CREAT ? create(start, path, mode, found) : error;
 }
 
 int file_open(struct inode *start, const char *path, u32 flags, u32 mode, struct file **opened) {
-    struct inode *i;
+    OWNED(inode) struct inode *i = NULL;
     int error = find_or_create(start, path, flags, mode, &i);
     if (error)
         return error;
     if (S_ISCHR(i->mode) && i->device >> 8 == DEVICE_DESCRIPTOR >> 8) {
-        *opened = descriptor_file(i->device & 0xff); /* /dev/fd/3: the same file once more */
-        inode_drop(i);
-        if (*opened)
-            file_use(*opened);
+        *opened = descriptor_use(i->device & 0xff); /* /dev/fd/3: the same file once more */
         return *opened ? 0 : -ENXIO;
     }
-    error = open_inode(i, flags, opened);
-    if (error)
-        inode_drop(i);
-    return error;
+    return open_inode(i, flags, opened);
 }
 
 typedef int mover(struct file *f, struct transfer *t);
@@ -172,12 +165,16 @@ int file_write(struct file *f, struct transfer *t, const u64 *at) {
 
 /* --- descriptors ---------------------------------------------------------------------------- */
 
+void descriptor_mark(u32 fd, bool close_on_exec) {
+    current->close_on_exec &= ~(1ull << fd);
+    current->close_on_exec |= (u64)close_on_exec << fd;
+}
+
 int descriptor_new(struct file *f, u32 from, bool close_on_exec) {
     for (u32 fd = from; fd < FILES; fd++)
         if (!current->files[fd]) {
             current->files[fd] = f;
-            current->close_on_exec &= ~(1ull << fd);
-            current->close_on_exec |= (u64)close_on_exec << fd;
+            descriptor_mark(fd, close_on_exec);
             return (int)fd;
         }
     file_drop(f);
@@ -186,4 +183,15 @@ int descriptor_new(struct file *f, u32 from, bool close_on_exec) {
 
 struct file *descriptor_file(u32 fd) {
     return fd < FILES ? current->files[fd] : NULL;
+}
+
+struct file *descriptor_use(u32 fd) {
+    struct file *f = descriptor_file(fd);
+    return f ? file_use(f) : NULL;
+}
+
+void descriptor_close(struct process *p, u32 fd) {
+    struct file *f = p->files[fd];
+    p->files[fd] = NULL; /* first: what the file does at its end may sleep */
+    file_drop(f);
 }

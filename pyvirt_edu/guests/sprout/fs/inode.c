@@ -41,13 +41,17 @@ bool is_directory(struct inode *i) {
     return S_ISDIR(i->mode);
 }
 
+bool is_device(struct inode *i) {
+    return S_ISCHR(i->mode) || S_ISBLK(i->mode);
+}
+
 u32 now_seconds(void) {
     return boot_time + (ticks - 1) / HZ;
 }
 
-int readlink_inode(struct inode *i, char *to, u32 size) {
+int inode_read(struct inode *i, void *to, u32 size, u32 offset) {
     struct transfer t = {(u32)to, size, 0, true};
-    int error = i->ops->read(i, &t, 0);
+    int error = i->ops->read(i, &t, offset);
     return error < 0 ? error : (int)t.done;
 }
 
@@ -77,6 +81,17 @@ int mount_attach(struct mount *m, struct inode *on) {
         link = &(*link)->next;
     *link = m;
     return 0;
+}
+
+/* The opposite; the file system has left already. */
+void mount_detach(struct mount *m) {
+    struct mount **link = &mounts;
+    while (*link != m)
+        link = &(*link)->next;
+    *link = m->next;
+    m->covered->covered_by = NULL;
+    inode_drop(m->covered);
+    release(m);
 }
 
 int sync_all(void) {

@@ -38,13 +38,9 @@ static int step(struct inode *dir, const char *name, struct inode **found) {
     return error;
 }
 
-/* The next part of a path into `name`; the rest of it, NULL if there is no part left. */
+/* The next part of a path into `name`; the rest of it. */
 static const char *next_part(const char *path, char *name, int *error) {
     u32 n = 0;
-    while (*path == '/')
-        path++;
-    if (!*path)
-        return NULL;
     for (; *path && *path != '/'; path++)
         if (n < NAME_SIZE - 1)
             name[n++] = *path;
@@ -54,75 +50,69 @@ static const char *next_part(const char *path, char *name, int *error) {
     return path;
 }
 
-static bool is_last(const char *rest) {
-    while (*rest == '/')
-        rest++;
-    return !*rest;
+static const char *skip_slashes(const char *path) {
+    while (*path == '/')
+        path++;
+    return path;
 }
 
-static int walk(struct inode *start, const char *path, bool follow, bool parent, char *last, int depth,
-                struct inode **found);
+static int walk(struct inode *start, const char *path, bool follow, char *last, int depth, struct inode **found);
 
-/* Where a link in `dir` leads. Drops `link`. */
+/* Where a link in `dir` leads. */
 static int follow_link(struct inode *dir, struct inode *link, int depth, struct inode **found) {
-    char *target = allocate(PATH_SIZE);
-    int n = target ? readlink_inode(link, target, PATH_SIZE - 1) : -ENOMEM;
-    inode_drop(link);
-    if (n >= 0) {
-        target[n] = 0;
-        n = depth >= MOST_LINKS ? -ELOOP : n ? walk(dir, target, true, false, NULL, depth + 1, found) : -ENOENT;
-    }
-    release(target);
-    return n;
+    OWNED(memory) char *target = allocate(PATH_SIZE);
+    int length = target ? inode_read(link, target, PATH_SIZE - 1, 0) : -ENOMEM;
+    if (length < 0)
+        return length;
+    target[length] = 0;
+    return depth < MOST_LINKS ? walk(dir, target, true, NULL, depth + 1, found) : -ELOOP;
 }
 
-/* All of a path, or with `parent` all but its last part, which is copied to `last`. */
-static int walk(struct inode *start, const char *path, bool follow, bool parent, char *last, int depth,
-                struct inode **found) {
-    char *name = allocate(NAME_SIZE);
-    struct inode *at = inode_use(*path == '/' || !start ? root_inode : start), *next;
-    int error = name ? 0 : -ENOMEM;
-    if (!*path)
-        error = -ENOENT;
-    while (!error && (path = next_part(path, name, &error))) {
+/* One part further: *at is exchanged for what `name` leads to. */
+static int advance(struct inode **at, const char *name, bool follow, int depth) {
+    OWNED(inode) struct inode *here = *at, *next = NULL;
+    *at = NULL;
+    int error = step(here, name, &next);
+    if (!error && S_ISLNK(next->mode) && follow)
+        return follow_link(here, next, depth, at);
+    if (!error)
+        *at = inode_use(next);
+    return error;
+}
+
+/* All of a path, or with `last` all but its last part, which is copied there. */
+static int walk(struct inode *start, const char *path, bool follow, char *last, int depth, struct inode **found) {
+    OWNED(memory) char *name = allocate(NAME_SIZE);
+    OWNED(inode) struct inode *at = inode_use(*path == '/' || !start ? root_inode : start);
+    int error = !name ? -ENOMEM : *path ? 0 : -ENOENT;
+    for (path = skip_slashes(path); !error && *path;) {
+        path = next_part(path, name, &error);
+        bool slash = *path == '/', end = !*(path = skip_slashes(path));
         if (error)
             break;
-        if (parent && is_last(path)) {
-            if (!is_directory(at))
-                error = -ENOTDIR;
+        if (last && end) {
             copy_string(last, name, NAME_SIZE);
-            parent = false;
-            break;
+            *found = inode_use(at);
+            return is_directory(at) ? 0 : -ENOTDIR;
         }
-        error = step(at, name, &next);
-        if (error)
-            break;
-        if (S_ISLNK(next->mode) && (follow || !is_last(path) || *path == '/'))
-            error = follow_link(at, next, depth, &next);
-        if (error)
-            break;
-        inode_drop(at);
-        at = next;
-        if (*path == '/' && !is_directory(at))
+        error = advance(&at, name, follow || slash, depth);
+        if (!error && slash && !is_directory(at))
             error = -ENOTDIR;
     }
-    if (!error && parent)
+    if (!error && last)
         error = -EEXIST; /* "/" has no name in any directory */
-    release(name);
-    if (error)
-        inode_drop(at);
-    else
-        *found = at;
+    if (!error)
+        *found = inode_use(at);
     return error;
 }
 
 int path_find(struct inode *start, const char *path, bool follow, struct inode **found) {
-    return walk(start, path, follow, false, NULL, 0, found);
+    return walk(start, path, follow, NULL, 0, found);
 }
 
 /* The directory that has, or could have, the path's last part, and that part. */
 int path_parent(struct inode *start, const char *path, struct inode **dir, char *name) {
-    return walk(start, path, true, true, name, 0, dir);
+    return walk(start, path, true, name, 0, dir);
 }
 
 /* The name of a directory in the one above it. */
@@ -138,34 +128,36 @@ static int name_of(struct inode *parent, struct inode *dir, struct entry *e) {
     return more < 0 ? more : -ENOENT;
 }
 
-/* An absolute path, found from the end: which name has this directory in its parent? */
+/* Put a name and a slash in front of the text that begins at `at`. */
+static int put_in_front(char *to, u32 *at, const char *name) {
+    u32 length = strlen(name);
+    if (length + 1 > *at)
+        return -ERANGE;
+    *at -= length + 1;
+    to[*at] = '/';
+    memcpy(to + *at + 1, name, length);
+    return 0;
+}
+
+/* An absolute path, found from the end: which name has this directory in its parent? Its size. */
 int path_of(struct inode *dir, char *to, u32 size) {
-    struct entry *e = allocate(sizeof(*e));
+    OWNED(memory) struct entry *e = allocate(sizeof(*e));
+    OWNED(inode) struct inode *here = inode_use(dir);
     u32 at = size - 1;
-    int error = e ? 0 : -ENOMEM;
+    if (!e)
+        return -ENOMEM;
     to[at] = 0;
-    dir = inode_use(dir);
-    while (!error && dir != root_inode) {
-        struct inode *parent;
-        error = step(dir, "..", &parent);
+    while (here != root_inode) {
+        OWNED(inode) struct inode *below = here;
+        here = NULL;
+        int error = step(below, "..", &here);
+        if (!error)
+            error = name_of(here, below, e);
+        if (!error)
+            error = put_in_front(to, &at, e->name);
         if (error)
-            break;
-        error = name_of(parent, dir, e);
-        u32 length = error ? 0 : strlen(e->name);
-        if (!error && length + 1 > at)
-            error = -ERANGE;
-        if (!error) {
-            at -= length;
-            memcpy(to + at, e->name, length);
-            to[--at] = '/';
-        }
-        inode_drop(dir);
-        dir = parent;
+            return error;
     }
-    inode_drop(dir);
-    release(e);
-    if (error)
-        return error;
     if (at == size - 1)
         to[--at] = '/';
     memmove(to, to + at, size - at);

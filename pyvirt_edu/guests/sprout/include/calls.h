@@ -1,41 +1,155 @@
 /*
- * The system calls that are there: number, function. Each takes up to six words, as the program put
- * them into EBX, ECX, EDX, ESI, EDI and EBP, and returns a result or minus an error number.
+ * The system calls that are there: CALL(number, function, arguments). The words a to f are what the
+ * program put into EBX, ECX, EDX, ESI, EDI and EBP; each function, called sys_ and its name, returns
+ * a result or minus an error number. Older calls are newer ones with an argument filled in.
+ *
+ * syscall.c includes this list, with CALL as it needs it.
  */
-#define SYSTEM_CALLS(X)                                                                                    \
-    X(1, exit) X(2, fork) X(3, read) X(4, write) X(5, open) X(6, close) X(7, waitpid) X(8, creat)          \
-    X(9, link) X(10, unlink) X(11, execve) X(12, chdir) X(13, time) X(14, mknod) X(15, chmod)              \
-    X(16, lchown) X(19, lseek) X(20, getpid) X(21, mount) X(22, umount) X(23, setuid) X(24, getuid)        \
-    X(25, stime) X(27, alarm) X(29, pause) X(30, utime) X(33, access) X(36, sync) X(37, kill)              \
-    X(38, rename) X(39, mkdir) X(40, rmdir) X(41, dup) X(42, pipe) X(43, times) X(45, brk) X(46, setgid)   \
-    X(47, getgid) X(49, geteuid) X(50, getegid) X(52, umount2) X(54, ioctl) X(55, fcntl) X(57, setpgid)    \
-    X(60, umask) X(61, chroot) X(63, dup2) X(64, getppid) X(65, getpgrp) X(66, setsid) X(67, sigaction)    \
-    X(70, setreuid) X(71, setregid) X(72, sigsuspend) X(73, sigpending) X(74, sethostname)                 \
-    X(75, setrlimit) X(76, getrlimit) X(77, getrusage) X(78, gettimeofday) X(79, settimeofday)             \
-    X(82, old_select) X(83, symlink) X(85, readlink) X(88, reboot) X(90, old_mmap) X(91, munmap)           \
-    X(92, truncate) X(93, ftruncate) X(94, fchmod) X(95, fchown) X(96, getpriority) X(97, setpriority)     \
-    X(102, socketcall) X(104, setitimer) X(105, getitimer) X(106, old_stat) X(107, old_lstat)              \
-    X(108, old_fstat) X(114, wait4) X(116, sysinfo) X(118, fsync) X(119, sigreturn) X(120, clone)          \
-    X(122, uname) X(125, mprotect) X(126, sigprocmask) X(132, getpgid) X(133, fchdir) X(136, personality)  \
-    X(140, llseek) X(141, old_getdents) X(142, select) X(143, flock) X(144, msync) X(145, readv)           \
-    X(146, writev) X(147, getsid) X(148, fdatasync) X(150, mlock) X(151, mlock) X(152, mlock)              \
-    X(153, mlock) X(158, sched_yield) X(162, nanosleep) X(163, mremap) X(168, poll) X(172, prctl)          \
-    X(173, rt_sigreturn) X(174, rt_sigaction) X(175, rt_sigprocmask) X(176, rt_sigpending)                 \
-    X(179, rt_sigsuspend) X(180, pread64) X(181, pwrite64) X(183, getcwd) X(186, sigaltstack)              \
-    X(187, sendfile) X(190, vfork) X(191, ugetrlimit) X(192, mmap2) X(193, truncate64) X(194, ftruncate64) \
-    X(195, stat64) X(196, lstat64) X(197, fstat64) X(198, lchown) X(199, getuid) X(200, getgid)            \
-    X(201, geteuid) X(202, getegid) X(203, setreuid) X(204, setregid) X(205, getgroups) X(206, setgroups)  \
-    X(207, fchown) X(208, setresuid) X(209, getresuid) X(210, setresgid) X(211, getresgid) X(212, chown)   \
-    X(213, setuid) X(214, setgid) X(219, madvise) X(220, getdents64) X(221, fcntl) X(224, gettid)          \
-    X(238, tkill) X(239, sendfile64) X(242, sched_getaffinity) X(243, set_thread_area) X(250, fadvise)     \
-    X(252, exit) X(258, set_tid_address) X(264, clock_settime) X(265, clock_gettime) X(266, clock_getres)  \
-    X(267, clock_nanosleep) X(268, statfs64) X(269, fstatfs64) X(270, tgkill) X(271, utimes)               \
-    X(272, fadvise) X(295, openat) X(296, mkdirat) X(297, mknodat) X(298, fchownat) X(300, fstatat64)      \
-    X(301, unlinkat) X(302, renameat) X(303, linkat) X(304, symlinkat) X(305, readlinkat) X(306, fchmodat) \
-    X(307, faccessat) X(308, pselect6) X(309, ppoll) X(311, set_robust_list) X(320, utimensat)             \
-    X(330, dup3) X(331, pipe2) X(340, prlimit64) X(344, fsync) X(353, renameat2) X(355, getrandom)         \
-    X(359, socket) X(361, bind) X(362, connect) X(364, getsockopt) X(366, setsockopt) X(367, getsockname)  \
-    X(368, getpeername) X(369, sendto) X(370, sendmsg) X(371, recvfrom) X(372, recvmsg) X(383, statx)      \
-    X(386, rseq) X(403, clock_gettime64) X(404, clock_settime64) X(406, clock_getres64)                    \
-    X(407, clock_nanosleep64) X(412, utimensat64) X(413, pselect64) X(414, ppoll64) X(435, clone3) X(436, close_range)    \
-    X(439, faccessat)
+
+/* Processes: kernel/sys_process.c */
+CALL(1, exit, a)                            CALL(252, exit, a)
+CALL(2, clone, 0, 0, 0, 0, 0)               CALL(190, clone, CLONE_VM | CLONE_VFORK, 0, 0, 0, 0)
+CALL(120, clone, a, b, c, d, e)             CALL(435, clone3, a, b)
+CALL(11, execve, a, b, c)
+CALL(7, wait4, a, b, c, 0)                  CALL(114, wait4, a, b, c, d)
+CALL(20, getpid)                            CALL(224, getpid)
+CALL(64, getppid)                           CALL(158, sched_yield)
+CALL(57, setpgid, a, b)                     CALL(132, getpgid, a)
+CALL(65, getpgrp)                           CALL(147, getsid, a)
+CALL(66, setsid)                            CALL(172, prctl, a, b)
+CALL(243, set_thread_area, a)               CALL(258, set_tid_address, a)
+CALL(242, sched_getaffinity, a, b, c)       CALL(96, getpriority)
+CALL(75, setrlimit, a)                      CALL(340, prlimit64, a, b, c, d)
+CALL(76, getrlimit, a, b)                   CALL(191, getrlimit, a, b)
+
+/* Who they are */
+CALL(24, getuid)                            CALL(199, getuid)
+CALL(47, getgid)                            CALL(200, getgid)
+CALL(49, geteuid)                           CALL(201, geteuid)
+CALL(50, getegid)                           CALL(202, getegid)
+CALL(23, setuid, a)                         CALL(213, setuid, a)
+CALL(46, setgid, a)                         CALL(214, setgid, a)
+CALL(70, setreuid, a, b)                    CALL(203, setreuid, a, b)
+CALL(71, setregid, a, b)                    CALL(204, setregid, a, b)
+CALL(208, setreuid, a, b)                   CALL(209, getresuid, a, b, c)
+CALL(210, setregid, a, b)                   CALL(211, getresgid, a, b, c)
+
+/* The machine */
+CALL(122, uname, a)                         CALL(74, sethostname, a, b)
+CALL(116, sysinfo, a)                       CALL(355, getrandom, a, b)
+CALL(136, personality, a)                   CALL(88, reboot, a, b, c)
+
+/* Memory: kernel/sys_memory.c */
+CALL(45, brk, a)                            CALL(163, mremap, a, b, c, d)
+CALL(90, old_mmap, a)                       CALL(192, mmap2, a, b, c, d, e, f)
+CALL(91, munmap, a, b)                      CALL(125, mprotect, a, b, c)
+CALL(219, madvise, a, b, c)
+
+/* Signals: kernel/sys_signal.c */
+CALL(37, kill, a, b)
+CALL(238, tkill, a, b)                      CALL(270, tkill, b, c)
+CALL(67, sigaction, a, b, c)                CALL(174, rt_sigaction, a, b, c, d)
+CALL(126, sigprocmask, a, b, c, 4)          CALL(175, sigprocmask, a, b, c, d)
+CALL(73, sigpending, a, 4)                  CALL(176, sigpending, a, b)
+CALL(72, sigsuspend, c, 0)                  CALL(179, rt_sigsuspend, a, b)
+CALL(29, pause)                             CALL(186, sigaltstack, a, b)
+CALL(119, sigreturn, false)                 CALL(173, sigreturn, true)
+
+/* Time: kernel/sys_time.c */
+CALL(13, time, a)                           CALL(25, stime, a)
+CALL(78, gettimeofday, a, b)                CALL(79, settimeofday, a)
+CALL(265, clock_gettime, a, b, TIME32)      CALL(403, clock_gettime, a, b, TIME64)
+CALL(264, clock_settime, a, b, TIME32)      CALL(404, clock_settime, a, b, TIME64)
+CALL(266, clock_getres, a, b, TIME32)       CALL(406, clock_getres, a, b, TIME64)
+CALL(267, clock_nanosleep, a, b, c, d, TIME32)
+CALL(407, clock_nanosleep, a, b, c, d, TIME64)
+CALL(162, clock_nanosleep, CLOCK_MONOTONIC, 0, a, b, TIME32)
+CALL(27, alarm, a)                          CALL(43, times, a)
+CALL(104, setitimer, a, b, c)               CALL(105, getitimer, a, b)
+CALL(77, getrusage, a, b)
+
+/* Names of files: kernel/sys_path.c */
+CALL(5, openat, AT_FDCWD, a, b, c)          CALL(295, openat, a, b, c, d)
+CALL(8, openat, AT_FDCWD, a, O_WRONLY | O_CREAT | O_TRUNC, b)
+CALL(14, mknodat, AT_FDCWD, a, b, c)        CALL(297, mknodat, a, b, c, d)
+CALL(39, mkdirat, AT_FDCWD, a, b)           CALL(296, mkdirat, a, b, c)
+CALL(83, symlinkat, a, AT_FDCWD, b)         CALL(304, symlinkat, a, b, c)
+CALL(9, linkat, AT_FDCWD, a, AT_FDCWD, b, 0)
+CALL(303, linkat, a, b, c, d, e)
+CALL(10, unlinkat, AT_FDCWD, a, 0)          CALL(40, unlinkat, AT_FDCWD, a, AT_REMOVEDIR)
+CALL(301, unlinkat, a, b, c)
+CALL(38, renameat2, AT_FDCWD, a, AT_FDCWD, b, 0)
+CALL(302, renameat2, a, b, c, d, 0)         CALL(353, renameat2, a, b, c, d, e)
+CALL(60, umask, a)
+
+/* What is known of them: kernel/sys_stat.c */
+CALL(106, stat, STAT_OLD, AT_FDCWD, a, b, 0)
+CALL(107, stat, STAT_OLD, AT_FDCWD, a, b, AT_SYMLINK_NOFOLLOW)
+CALL(108, fstat, STAT_OLD, a, b)
+CALL(195, stat, STAT_64, AT_FDCWD, a, b, 0)
+CALL(196, stat, STAT_64, AT_FDCWD, a, b, AT_SYMLINK_NOFOLLOW)
+CALL(197, fstat, STAT_64, a, b)
+CALL(300, stat, STAT_64, a, b, c, d)
+CALL(383, stat, STAT_X, a, b, e, c)
+CALL(85, readlinkat, AT_FDCWD, a, b, c)     CALL(305, readlinkat, a, b, c, d)
+CALL(33, faccessat, AT_FDCWD, a, b)         CALL(307, faccessat, a, b, c)
+CALL(439, faccessat, a, b, c)
+CALL(268, statfs64, a, b, c)                CALL(269, fstatfs64, a, b, c)
+CALL(15, fchmodat, AT_FDCWD, a, b)          CALL(94, fchmodat, a, 0, b)
+CALL(306, fchmodat, a, b, c)
+CALL(16, fchownat, AT_FDCWD, a, b, c, AT_SYMLINK_NOFOLLOW)
+CALL(198, fchownat, AT_FDCWD, a, b, c, AT_SYMLINK_NOFOLLOW)
+CALL(95, fchownat, a, 0, b, c, 0)           CALL(207, fchownat, a, 0, b, c, 0)
+CALL(212, fchownat, AT_FDCWD, a, b, c, 0)   CALL(298, fchownat, a, b, c, d, e)
+CALL(30, utimes, a, b, 4)                   CALL(271, utimes, a, b, 8)
+CALL(320, utimensat, a, b, c, d, TIME32)    CALL(412, utimensat, a, b, c, d, TIME64)
+
+/* The tree of names: kernel/sys_mount.c */
+CALL(12, chdir, a)                          CALL(133, fchdir, a)
+CALL(183, getcwd, a, b)                     CALL(61, chroot, a)
+CALL(21, mount, a, b, c, d)                 CALL(36, sync)
+CALL(22, umount, a)                         CALL(52, umount, a)
+CALL(118, fsync, a)                         CALL(148, fsync, a)
+CALL(344, fsync, a)
+
+/* Open files: kernel/sys_file.c */
+CALL(3, read, a, b, c)                      CALL(4, write, a, b, c)
+CALL(145, vector, a, b, c, false)           CALL(146, vector, a, b, c, true)
+CALL(180, transfer_at, a, b, c, d, e, false)
+CALL(181, transfer_at, a, b, c, d, e, true)
+CALL(19, lseek, a, b, c)                    CALL(140, llseek, a, b, c, d, e)
+CALL(54, ioctl, a, b, c)
+CALL(92, truncate64, a, b, (i32)b >> 31)    CALL(193, truncate64, a, b, c)
+CALL(93, ftruncate64, a, b, (i32)b >> 31)   CALL(194, ftruncate64, a, b, c)
+CALL(187, sendfile, a, b, c, d)             CALL(239, sendfile64, a, b, c, d)
+CALL(141, getdents, a, b, c, false)         CALL(220, getdents, a, b, c, true)
+
+/* Descriptors: kernel/sys_descriptor.c */
+CALL(6, close, a)                           CALL(436, close_range, a, b, c)
+CALL(41, dup, a)                            CALL(63, dup2, a, b)
+CALL(330, dup3, a, b, c)
+CALL(42, pipe2, a, 0)                       CALL(331, pipe2, a, b)
+CALL(55, fcntl, a, b, c)                    CALL(221, fcntl, a, b, c)
+CALL(143, has_file, a)                      CALL(250, has_file, a)
+CALL(272, has_file, a)
+
+/* Waiting for several: kernel/poll.c */
+CALL(82, old_select, a)                     CALL(142, select, a, b, c, d, e)
+CALL(308, pselect, a, b, c, d, e, f, TIME32)
+CALL(413, pselect, a, b, c, d, e, f, TIME64)
+CALL(168, poll, a, b, c)
+CALL(309, ppoll, a, b, c, d, TIME32)        CALL(414, ppoll, a, b, c, d, TIME64)
+
+/* Sockets: net/socket.c; 102 is the older way to all of them */
+CALL(359, socket, a, b, c)                  CALL(361, bind, a, b, c)
+CALL(362, connect, a, b, c)                 CALL(367, getsockname, a, b, c)
+CALL(368, getpeername, a, b, c)
+CALL(369, sendto, a, b, c, d, e, f)         CALL(370, sendmsg, a, b, c)
+CALL(371, recvfrom, a, b, c, d, e, f)       CALL(372, recvmsg, a, b, c)
+CALL(365, getsockopt, a, b, c, d, e)        CALL(366, setsockopt, a, b, c, d, e)
+CALL(102, socketcall, a, b)
+
+/* What has no effect here, and may be asked for: setpriority, msync, mlock ..., setgroups */
+CALL(97, nothing)   CALL(144, nothing)  CALL(150, nothing)  CALL(151, nothing)  CALL(152, nothing)
+CALL(153, nothing)  CALL(205, nothing)  CALL(206, nothing)  CALL(311, nothing)
+CALL(386, silently_absent) /* rseq */

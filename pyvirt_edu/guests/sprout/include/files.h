@@ -90,28 +90,48 @@ struct file {
 struct inode *inode_new(struct mount *m, const struct inode_ops *ops, u32 number, u32 mode);
 struct inode *inode_use(struct inode *i);
 void inode_drop(struct inode *i);
+static inline void owned_inode(struct inode **i) {
+    inode_drop(*i);
+}
 struct mount *mount_new(const char *type, const char *source, const char *target);
 int mount_attach(struct mount *m, struct inode *on);
+void mount_detach(struct mount *m);
 int sync_all(void);
 u32 now_seconds(void);
 bool is_directory(struct inode *i);
-int readlink_inode(struct inode *i, char *to, u32 size);
+bool is_device(struct inode *i);
+int inode_read(struct inode *i, void *to, u32 size, u32 offset);    /* into the kernel; how much */
 
 /* fs/path.c: names to inodes. A result has a reference that the caller drops. */
 int path_find(struct inode *start, const char *path, bool follow, struct inode **found);
 int path_parent(struct inode *start, const char *path, struct inode **dir, char *name);
 int path_of(struct inode *dir, char *to, u32 size);
 
+/* kernel/user_path.c: paths that programs give. The caller owns what it gets, also after an error */
+int user_text(u32 at, char **text);                         /* its length */
+int user_place(int dirfd, u32 at, char **path, struct inode **start);
+int user_find(int dirfd, u32 at, u32 flags, struct inode **found);
+int user_parent(int dirfd, u32 at, struct inode **dir, char **name);
+
+/* kernel/sys_stat.c: the layouts in which programs may want it */
+enum stat_layout { STAT_OLD, STAT_64, STAT_X };
+
 /* fs/file.c */
 extern const struct file_ops inode_file_ops;
 struct file *file_new(const struct file_ops *ops, struct inode *inode, u32 flags);
 struct file *file_use(struct file *f);
 void file_drop(struct file *f);
+static inline void owned_file(struct file **f) {
+    file_drop(*f);
+}
 int file_open(struct inode *start, const char *path, u32 flags, u32 mode, struct file **opened);
 int file_read(struct file *f, struct transfer *t, const u64 *at);   /* at NULL: where the file stands */
 int file_write(struct file *f, struct transfer *t, const u64 *at);
 int descriptor_new(struct file *f, u32 from, bool close_on_exec);   /* takes the reference over */
-struct file *descriptor_file(u32 fd);
+void descriptor_mark(u32 fd, bool close_on_exec);
+struct file *descriptor_file(u32 fd);       /* NULL: there is none */
+struct file *descriptor_use(u32 fd);        /* the same, with a reference that the caller drops */
+void descriptor_close(struct process *p, u32 fd);
 
 /* the file systems */
 int ramfs_start(void);

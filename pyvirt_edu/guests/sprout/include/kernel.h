@@ -48,7 +48,10 @@ static inline u32 to_physical(const void *virtual) {
 /* kernel/heap.c: smaller pieces, up to a page; NULL if there is no memory */
 void *allocate(u32 size);
 void *allocate_zeroed(u32 size);
-void release(void *piece);
+void release(void *piece);              /* NULL: nothing happens, as in all that give back */
+static inline void owned_memory(void *variable) {
+    release(*(void **)variable);
+}
 
 /* kernel/options.c: the boot loader's command line */
 extern char command_line[256];
@@ -69,7 +72,12 @@ extern u32 boot_time;                   /* seconds since 1970 */
 void clock_tick(void);
 void clock_now(u32 *seconds, u32 *nanoseconds);     /* since 1970 */
 void clock_uptime(u32 *seconds, u32 *nanoseconds);
-u32 ticks_of(u32 seconds, u32 nanoseconds);         /* rounded up */
+u32 ticks_of(u64 seconds, u32 nanoseconds);         /* rounded up */
+/* The same time in two layouts: with 32-bit seconds, and with 64 */
+enum time_layout { TIME32 = sizeof(struct timespec32), TIME64 = sizeof(struct timespec64) };
+int time_from_user(u32 at, enum time_layout layout, struct timespec64 *t);
+int time_to_user(u32 to, enum time_layout layout, u32 seconds, u32 nanoseconds);
+bool time_good(const struct timespec64 *t);
 u32 random32(void);
 
 /* drivers */

@@ -157,7 +157,7 @@ struct termios {
 };
 
 /* time */
-enum { CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1, CLOCK_PROCESS_CPUTIME = 2 };
+enum { CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1 };
 struct timespec32 {
     i32 seconds, nanoseconds;
 };

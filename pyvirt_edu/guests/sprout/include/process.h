@@ -92,6 +92,7 @@ struct process *process_new(void);
 int process_fork(struct trap_frame *f, u32 flags, u32 stack, u32 parent_tid, u32 tls, u32 child_tid);
 void process_exit(int status) __attribute__((noreturn));
 int process_wait(int pid, u32 status, u32 options, u32 usage);
+int rusage_to_user(u32 to, u32 user, u32 system);  /* kernel/sys_time.c: ticks */
 void process_vfork_done(struct process *p);
 void process_stop(int number);
 void process_continue(struct process *p);
@@ -105,6 +106,10 @@ int exec_kernel(struct process *p, const char *path, const char *const *argv, co
                 struct trap_frame *f);
 
 /* kernel/signal.c */
+static inline u64 signal_bit(int number) {
+    return 1ull << (number - 1);
+}
+#define UNBLOCKABLE (signal_bit(SIGKILL) | signal_bit(SIGSTOP))
 void signal_send(struct process *p, int number);
 int signal_group(int group, int number);
 bool signal_waiting(struct process *p);
@@ -150,7 +155,3 @@ int copy_string_from_user(char *to, u32 from, u32 size);    /* its length */
 
 /* kernel/syscall.c */
 void system_call(struct trap_frame *f);
-
-static inline u64 signal_bit(int number) {
-    return 1ull << (number - 1);
-}

@@ -23,3 +23,9 @@ typedef long long i64;
 #define PAGE 4096u
 #define PAGE_DOWN(x) ALIGN_DOWN(x, PAGE)
 #define PAGE_UP(x) ALIGN_UP(x, PAGE)
+
+/*
+ * OWNED(inode) struct inode *i = NULL; gives the reference in i back when its block ends, however it
+ * ends: owned_inode(&i) is called then. So a function may return as soon as something went wrong.
+ */
+#define OWNED(kind) __attribute__((cleanup(owned_##kind)))

@@ -156,10 +156,8 @@ int fifo_open(struct file *f) {
     pipe_changed(p);
     while (!(f->flags & O_NONBLOCK) && !(access == O_RDONLY ? p->writers || p->used : p->readers)) {
         int error = sleep_on(p, 0);
-        if (error) {
-            pipe_close(f);
+        if (error)
             return error;
-        }
     }
     return 0;
 }

@@ -40,15 +40,15 @@ static int poll_until(u32 list, u32 count, bool wait, u32 end) {
     }
 }
 
-/* A time to wait, as a tick. */
-static u32 end_of(u32 seconds, u32 nanoseconds) {
-    u32 end = ticks + ticks_of(MIN(seconds, 0x1000000u), nanoseconds);
-    return end ? end : 1;
+/* When a call has to end that waits so long. */
+static u32 end_after(u64 seconds, u32 nanoseconds) {
+    u32 end = ticks + ticks_of(seconds, nanoseconds);
+    return end ? end : 1; /* 0 would mean "never" */
 }
 
 int sys_poll(u32 list, u32 count, int milliseconds) {
     u32 ms = (u32)milliseconds;
-    return poll_until(list, count, milliseconds != 0, milliseconds < 0 ? 0 : end_of(ms / 1000, ms % 1000 * 1000000));
+    return poll_until(list, count, milliseconds != 0, milliseconds < 0 ? 0 : end_after(ms / 1000, ms % 1000 * 1000000));
 }
 
 /* A mask that holds during the call. */
@@ -60,7 +60,7 @@ static int set_mask(u32 mask_at) {
         return -EFAULT;
     current->saved_mask = current->blocked;
     current->restore_mask = true;
-    current->blocked = mask & ~(signal_bit(SIGKILL) | signal_bit(SIGSTOP));
+    current->blocked = mask & ~UNBLOCKABLE;
     return 0;
 }
 
@@ -71,43 +71,32 @@ static void unset_mask(int result) {
     }
 }
 
-/* Where a time to wait stands, with 32 or 64-bit seconds; nowhere means for ever. */
-static int read_time(u32 at, bool wide, bool *wait, u32 *end) {
-    struct timespec64 t = {0};
-    struct timespec32 short_time;
+/* Where a time to wait stands; nowhere means for ever. */
+static int read_time(u32 at, enum time_layout layout, bool *wait, u32 *end) {
+    struct timespec64 t;
     *wait = true;
     *end = 0;
     if (!at)
         return 0;
-    if (wide ? copy_from_user(&t, at, sizeof(t)) : copy_from_user(&short_time, at, sizeof(short_time)))
+    if (time_from_user(at, layout, &t))
         return -EFAULT;
-    if (!wide)
-        t = (struct timespec64){short_time.seconds, short_time.nanoseconds, 0};
-    if (t.seconds < 0 || (u32)t.nanoseconds >= 1000000000)
+    if (!time_good(&t))
         return -EINVAL;
     *wait = t.seconds || t.nanoseconds;
-    *end = end_of(t.seconds > 0x1000000 ? 0x1000000 : (u32)t.seconds, (u32)t.nanoseconds);
+    *end = end_after((u64)t.seconds, (u32)t.nanoseconds);
     return 0;
 }
 
-static int ppoll(u32 list, u32 count, u32 time, bool wide, u32 mask) {
+int sys_ppoll(u32 list, u32 count, u32 time, u32 mask, enum time_layout layout) {
     bool wait;
     u32 end;
-    int result = read_time(time, wide, &wait, &end);
+    int result = read_time(time, layout, &wait, &end);
     if (!result)
         result = set_mask(mask);
     if (!result)
         result = poll_until(list, count, wait, end);
     unset_mask(result);
     return result;
-}
-
-int sys_ppoll(u32 list, u32 count, u32 time, u32 mask) {
-    return ppoll(list, count, time, false, mask);
-}
-
-int sys_ppoll64(u32 list, u32 count, u32 time, u32 mask) {
-    return ppoll(list, count, time, true, mask);
 }
 
 /* --- select: the same with bit sets --------------------------------------------------------- */
@@ -145,18 +134,14 @@ static int select_until(u32 count, const u32 at[3], bool wait, u32 end) {
 }
 
 int sys_select(u32 count, u32 in, u32 out, u32 except, u32 time) {
-    struct timeval32 t;
-    u32 at[3] = {in, out, except}, end = 0;
-    bool wait = true;
-    if (time) {
-        if (copy_from_user(&t, time, sizeof(t)))
-            return -EFAULT;
-        if (t.seconds < 0 || t.microseconds < 0)
-            return -EINVAL;
-        wait = t.seconds || t.microseconds;
-        end = end_of((u32)t.seconds + (u32)t.microseconds / 1000000, (u32)t.microseconds % 1000000 * 1000);
-    }
-    return select_until(count, at, wait, end);
+    struct timeval32 t = {0};
+    if (time && copy_from_user(&t, time, sizeof(t)))
+        return -EFAULT;
+    if (t.seconds < 0 || t.microseconds < 0)
+        return -EINVAL;
+    u32 microseconds = (u32)t.microseconds % 1000000;
+    u32 end = time ? end_after((u32)t.seconds + (u32)t.microseconds / 1000000, microseconds * 1000) : 0;
+    return select_until(count, (u32[]){in, out, except}, !time || t.seconds || t.microseconds, end);
 }
 
 int sys_old_select(u32 from) {
@@ -164,26 +149,17 @@ int sys_old_select(u32 from) {
     return copy_from_user(a, from, sizeof(a)) ? -EFAULT : sys_select(a[0], a[1], a[2], a[3], a[4]);
 }
 
-static int pselect(u32 count, const u32 at[3], u32 time, bool wide, u32 mask) {
+/* The last argument points to the mask's address, and its size: a seventh word would not fit. */
+int sys_pselect(u32 count, u32 in, u32 out, u32 except, u32 time, u32 mask, enum time_layout layout) {
     bool wait;
     u32 end, mask_at = 0;
     int result = mask ? copy_from_user(&mask_at, mask, 4) : 0;
     if (!result)
-        result = read_time(time, wide, &wait, &end);
+        result = read_time(time, layout, &wait, &end);
     if (!result)
         result = set_mask(mask_at);
     if (!result)
-        result = select_until(count, at, wait, end);
+        result = select_until(count, (u32[]){in, out, except}, wait, end);
     unset_mask(result);
     return result;
-}
-
-int sys_pselect6(u32 count, u32 in, u32 out, u32 except, u32 time, u32 mask) {
-    u32 at[3] = {in, out, except};
-    return pselect(count, at, time, false, mask);
-}
-
-int sys_pselect64(u32 count, u32 in, u32 out, u32 except, u32 time, u32 mask) {
-    u32 at[3] = {in, out, except};
-    return pselect(count, at, time, true, mask);
 }

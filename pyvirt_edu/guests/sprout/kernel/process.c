@@ -257,13 +257,12 @@ int process_wait(int pid, u32 status_to, u32 options, u32 usage) {
             children = true;
             if (!news(p, options, &status))
                 continue;
-            u32 times[18] = {p->user_ticks / HZ, p->user_ticks % HZ * 10000,
-                             p->system_ticks / HZ, p->system_ticks % HZ * 10000};
+            u32 user = p->user_ticks, system = p->system_ticks;
             found = p->pid;
             if (p->state == ZOMBIE)
                 bury(p);
             if ((status_to && copy_to_user(status_to, &status, 4)) ||
-                (usage && copy_to_user(usage, times, sizeof(times))))
+                (usage && rusage_to_user(usage, user, system)))
                 return -EFAULT;
             return found;
         }

@@ -7,7 +7,6 @@
  */
 #include "../include/process.h"
 
-#define UNBLOCKABLE (signal_bit(SIGKILL) | signal_bit(SIGSTOP))
 #define STOPS (signal_bit(SIGSTOP) | signal_bit(SIGTSTP) | signal_bit(SIGTTIN) | signal_bit(SIGTTOU))
 #define NOTHING_BY_DEFAULT (signal_bit(SIGCHLD) | signal_bit(SIGCONT) | signal_bit(SIGURG) | signal_bit(SIGWINCH))
 

@@ -158,7 +158,7 @@ u32 signal_pop_frame(struct trap_frame *f, bool with_info) {
         process_exit(SIGSEGV);
     }
     restore(f, &context.registers);
-    current->blocked = mask & ~(signal_bit(SIGKILL) | signal_bit(SIGSTOP));
+    current->blocked = mask & ~UNBLOCKABLE;
     current->call = -1u;
     return f->eax;
 }

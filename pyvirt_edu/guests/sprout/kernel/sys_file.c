@@ -1,32 +1,27 @@
-/* System calls on files that are open, and on what processes have open. */
+/* System calls on files that are open: reading, writing, seeking, and directories as lists. */
 #include "../include/files.h"
 
-static struct file *get(u32 fd) {
-    struct file *f = descriptor_file(fd);
-    return f ? file_use(f) : NULL;
-}
-
-static int read_or_write(u32 fd, u32 address, u32 size, bool write, const u64 *at) {
+static int transfer(u32 fd, u32 address, u32 size, bool write, const u64 *at) {
     struct transfer t = {address, MIN(size, 0x7ffff000u), 0, false};
-    struct file *f = get(fd);
+    OWNED(file) struct file *f = descriptor_use(fd);
     if (!f)
         return -EBADF;
     int result = write ? file_write(f, &t, at) : file_read(f, &t, at);
-    file_drop(f);
     if (result == -EPIPE && write)
         signal_send(current, SIGPIPE);
     return result;
 }
 
 int sys_read(u32 fd, u32 to, u32 size) {
-    return read_or_write(fd, to, size, false, NULL);
+    return transfer(fd, to, size, false, NULL);
 }
 
 int sys_write(u32 fd, u32 from, u32 size) {
-    return read_or_write(fd, from, size, true, NULL);
+    return transfer(fd, from, size, true, NULL);
 }
 
-static int vector(u32 fd, u32 list, u32 count, bool write) {
+/* readv and writev: several pieces of memory, one after the other. */
+int sys_vector(u32 fd, u32 list, u32 count, bool write) {
     int total = 0;
     if (count > 1024)
         return -EINVAL;
@@ -34,7 +29,7 @@ static int vector(u32 fd, u32 list, u32 count, bool write) {
         u32 part[2];
         if (copy_from_user(part, list + 8 * i, 8))
             return total ? total : -EFAULT;
-        int n = part[1] ? read_or_write(fd, part[0], part[1], write, NULL) : 0;
+        int n = part[1] ? transfer(fd, part[0], part[1], write, NULL) : 0;
         if (n < 0)
             return total ? total : n;
         total += n;
@@ -44,22 +39,10 @@ static int vector(u32 fd, u32 list, u32 count, bool write) {
     return total;
 }
 
-int sys_readv(u32 fd, u32 list, u32 count) {
-    return vector(fd, list, count, false);
-}
-
-int sys_writev(u32 fd, u32 list, u32 count) {
-    return vector(fd, list, count, true);
-}
-
-int sys_pread64(u32 fd, u32 to, u32 size, u32 low, u32 high) {
+/* pread and pwrite: not where the file stands, but at a place. */
+int sys_transfer_at(u32 fd, u32 address, u32 size, u32 low, u32 high, bool write) {
     u64 at = (u64)high << 32 | low;
-    return high >> 31 ? -EINVAL : read_or_write(fd, to, size, false, &at);
-}
-
-int sys_pwrite64(u32 fd, u32 from, u32 size, u32 low, u32 high) {
-    u64 at = (u64)high << 32 | low;
-    return high >> 31 ? -EINVAL : read_or_write(fd, from, size, true, &at);
+    return high >> 31 ? -EINVAL : transfer(fd, address, size, write, &at);
 }
 
 static int seek(struct file *f, i64 offset, u32 whence, u64 *result) {
@@ -89,151 +72,14 @@ int sys_llseek(u32 fd, u32 high, u32 low, u32 result, u32 whence) {
     return error ? error : copy_to_user(result, &at, 8);
 }
 
-int sys_close(u32 fd) {
-    struct file *f = descriptor_file(fd);
-    if (!f)
-        return -EBADF;
-    current->files[fd] = NULL;
-    file_drop(f);
-    return 0;
-}
-
-int sys_close_range(u32 first, u32 last, u32 flags) {
-    enum { CLOSE_ON_EXEC = 4 };
-    if (first > last || flags & ~(u32)CLOSE_ON_EXEC)
-        return -EINVAL;
-    for (u32 fd = first; fd <= MIN(last, (u32)FILES - 1) && fd < FILES; fd++)
-        if (flags & CLOSE_ON_EXEC)
-            current->close_on_exec |= 1ull << fd;
-        else
-            sys_close(fd);
-    return 0;
-}
-
-int sys_fadvise(u32 fd) {
-    return descriptor_file(fd) ? 0 : -EBADF;
-}
-
-int sys_dup(u32 fd) {
-    struct file *f = get(fd);
-    return f ? descriptor_new(f, 0, false) : -EBADF;
-}
-
-static int dup_to(u32 fd, u32 to, bool close_on_exec) {
-    struct file *f = descriptor_file(fd), *old = descriptor_file(to);
-    if (!f || to >= FILES)
-        return -EBADF;
-    current->files[to] = file_use(f);
-    current->close_on_exec &= ~(1ull << to);
-    current->close_on_exec |= (u64)close_on_exec << to;
-    if (old)
-        file_drop(old);
-    return (int)to;
-}
-
-int sys_dup2(u32 fd, u32 to) {
-    if (fd == to)
-        return descriptor_file(fd) ? (int)fd : -EBADF;
-    return dup_to(fd, to, false);
-}
-
-int sys_dup3(u32 fd, u32 to, u32 flags) {
-    return fd == to || flags & ~(u32)O_CLOEXEC ? -EINVAL : dup_to(fd, to, flags & O_CLOEXEC);
-}
-
-int sys_fcntl(u32 fd, u32 command, u32 argument) {
-    enum { CHANGEABLE = O_APPEND | O_NONBLOCK };
-    struct file *f = descriptor_file(fd);
-    if (!f)
-        return -EBADF;
-    switch (command) {
-    case F_DUPFD:
-    case F_DUPFD_CLOEXEC:
-        return argument >= FILES ? -EINVAL : descriptor_new(file_use(f), argument, command == F_DUPFD_CLOEXEC);
-    case F_GETFD:
-        return (int)(current->close_on_exec >> fd & 1);
-    case F_SETFD:
-        current->close_on_exec &= ~(1ull << fd);
-        current->close_on_exec |= (u64)(argument & 1) << fd;
-        return 0;
-    case F_GETFL:
-        return (int)f->flags;
-    case F_SETFL:
-        f->flags = (f->flags & ~(u32)CHANGEABLE) | (argument & CHANGEABLE);
-        return 0;
-    case F_GETLK:
-    case F_GETLK64: { /* nobody locks: say "unlocked" */
-        u16 type = 2;
-        return copy_to_user(argument, &type, 2);
-    }
-    case F_SETLK:
-    case F_SETLKW:
-    case F_SETLK64:
-    case F_SETLKW64:
-        return 0;
-    }
-    return -EINVAL;
-}
-
-int sys_flock(u32 fd) {
-    return descriptor_file(fd) ? 0 : -EBADF;
-}
-
 int sys_ioctl(u32 fd, u32 command, u32 argument) {
-    struct file *f = get(fd);
+    OWNED(file) struct file *f = descriptor_use(fd);
     if (!f)
         return -EBADF;
-    int result = f->ops->ioctl ? f->ops->ioctl(f, command, argument) : -ENOTTY;
-    file_drop(f);
-    return result;
+    return f->ops->ioctl ? f->ops->ioctl(f, command, argument) : -ENOTTY;
 }
 
-int sys_pipe2(u32 fds, u32 flags) {
-    struct file *reader, *writer;
-    int pair[2], error = pipe_make(&reader, &writer, flags & O_NONBLOCK);
-    if (error)
-        return error;
-    pair[0] = descriptor_new(reader, 0, flags & O_CLOEXEC);
-    if (pair[0] < 0) {
-        file_drop(writer);
-        return pair[0];
-    }
-    pair[1] = descriptor_new(writer, 0, flags & O_CLOEXEC);
-    error = pair[1] < 0 ? pair[1] : copy_to_user(fds, pair, 8);
-    if (error) {
-        sys_close((u32)pair[0]);
-        if (pair[1] >= 0)
-            sys_close((u32)pair[1]);
-    }
-    return error;
-}
-
-int sys_pipe(u32 fds) {
-    return sys_pipe2(fds, 0);
-}
-
-static int sync_file(u32 fd) {
-    struct file *f = descriptor_file(fd);
-    if (!f || !f->inode)
-        return f ? -EINVAL : -EBADF;
-    if (S_ISBLK(f->inode->mode))
-        return disk_flush(f->inode->device & 0xff);
-    struct mount *m = f->inode->mount;
-    return m->sync ? m->sync(m) : 0;
-}
-
-int sys_fsync(u32 fd) {
-    return sync_file(fd);
-}
-
-int sys_fdatasync(u32 fd) {
-    return sync_file(fd);
-}
-
-int sys_sync(void) {
-    sync_all();
-    return 0;
-}
+/* --- size ----------------------------------------------------------------------------------- */
 
 static int resize(struct inode *i, u32 low, u32 high) {
     if (is_directory(i))
@@ -252,36 +98,22 @@ static int resize(struct inode *i, u32 low, u32 high) {
 
 int sys_ftruncate64(u32 fd, u32 low, u32 high) {
     struct file *f = descriptor_file(fd);
-    if (!f || (f->flags & O_ACCMODE) == O_RDONLY)
-        return f ? -EINVAL : -EBADF;
-    return f->inode ? resize(f->inode, low, high) : -EINVAL;
+    if (!f)
+        return -EBADF;
+    return f->inode && (f->flags & O_ACCMODE) != O_RDONLY ? resize(f->inode, low, high) : -EINVAL;
 }
 
-int sys_ftruncate(u32 fd, u32 size) {
-    return sys_ftruncate64(fd, size, (int)size < 0 ? -1u : 0);
+int sys_truncate64(u32 path, u32 low, u32 high) {
+    OWNED(inode) struct inode *i = NULL;
+    int error = user_find(AT_FDCWD, path, 0, &i);
+    return error ? error : resize(i, low, high);
 }
 
-int sys_truncate64(u32 path_at, u32 low, u32 high) {
-    struct inode *i;
-    char *path = allocate(PATH_SIZE);
-    int error = path ? copy_string_from_user(path, path_at, PATH_SIZE) : -ENOMEM;
-    if (error >= 0)
-        error = path_find(current->cwd, path, true, &i);
-    release(path);
-    if (error)
-        return error;
-    error = resize(i, low, high);
-    inode_drop(i);
-    return error;
-}
+/* --- from file to file ---------------------------------------------------------------------- */
 
-int sys_truncate(u32 path, u32 size) {
-    return sys_truncate64(path, size, (int)size < 0 ? -1u : 0);
-}
-
-/* From a file to another without a stop in the program, by the page. */
+/* By the page, without a stop in the program. */
 static int send(struct file *to, struct file *from, u64 *at, u32 size) {
-    char *buffer = allocate(PAGE);
+    OWNED(memory) char *buffer = allocate(PAGE);
     int result = buffer ? 0 : -ENOMEM;
     u32 done = 0;
     while (result >= 0 && done < size && !(done && signal_waiting(current))) {
@@ -300,25 +132,20 @@ static int send(struct file *to, struct file *from, u64 *at, u32 size) {
         if (w.done < r.done)
             break;
     }
-    release(buffer);
     return done ? (int)done : result;
 }
 
 int sys_sendfile64(u32 out, u32 in, u32 offset_at, u32 size) {
-    struct file *from = get(in), *to = get(out);
+    OWNED(file) struct file *from = descriptor_use(in), *to = descriptor_use(out);
     u64 at;
-    int result = !from || !to ? -EBADF : !from->ops->seekable ? -EINVAL : 0;
-    if (!result && offset_at)
-        result = copy_from_user(&at, offset_at, 8);
-    if (!result)
-        result = send(to, from, offset_at ? &at : NULL, size);
-    if (result >= 0 && offset_at && copy_to_user(offset_at, &at, 8))
-        result = -EFAULT;
-    if (from)
-        file_drop(from);
-    if (to)
-        file_drop(to);
-    return result;
+    if (!from || !to)
+        return -EBADF;
+    if (!from->ops->seekable)
+        return -EINVAL;
+    if (offset_at && copy_from_user(&at, offset_at, 8))
+        return -EFAULT;
+    int result = send(to, from, offset_at ? &at : NULL, size);
+    return result >= 0 && offset_at && copy_to_user(offset_at, &at, 8) ? -EFAULT : result;
 }
 
 int sys_sendfile(u32 out, u32 in, u32 offset_at, u32 size) {
@@ -327,50 +154,38 @@ int sys_sendfile(u32 out, u32 in, u32 offset_at, u32 size) {
 
 /* --- directories ---------------------------------------------------------------------------- */
 
-/* Entries as the program wants them: the new layout has 64-bit numbers and the type in front. */
-static int list(u32 fd, u32 to, u32 size, bool new) {
-    struct file *f = get(fd);
-    struct entry *e = allocate(sizeof(*e));
-    int result = !f ? -EBADF : !e ? -ENOMEM : !f->inode || !is_directory(f->inode) ? -ENOTDIR : 0;
-    u32 done = 0;
-    while (!result) {
+/* An entry as the program wants it; its size. The new layout has 64-bit numbers, and the type in front. */
+static u32 make_record(u8 *record, const struct entry *e, u32 position, bool new) {
+    u32 length = strlen(e->name) + 1, head = new ? 19 : 10;
+    u32 size = new ? ALIGN_UP(head + length, 8) : ALIGN_UP(head + length + 1, 4);
+    memset(record, 0, size);
+    memcpy(record, &e->inode, 4);
+    memcpy(record + (new ? 8 : 4), &position, 4);
+    memcpy(record + (new ? 16 : 8), &size, 2);
+    record[new ? 18 : size - 1] = (u8)e->type;
+    memcpy(record + head, e->name, length);
+    return size;
+}
+
+int sys_getdents(u32 fd, u32 to, u32 size, bool new) {
+    OWNED(file) struct file *f = descriptor_use(fd);
+    OWNED(memory) struct entry *e = allocate(sizeof(*e));
+    u8 record[24 + NAME_SIZE];
+    if (!f || !e)
+        return f ? -ENOMEM : -EBADF;
+    if (!f->inode || !is_directory(f->inode))
+        return -ENOTDIR;
+    for (u32 done = 0;;) {
         u32 position = (u32)f->offset;
         int more = f->inode->ops->list(f->inode, &position, e);
-        if (more <= 0) {
-            result = more;
-            break;
-        }
-        u32 length = strlen(e->name) + 1, head = new ? 19 : 10;
-        u32 whole = ALIGN_UP(head + length + (new ? 0 : 1), new ? 8 : 4);
-        u8 record[24 + NAME_SIZE + 8] = {0};
-        if (done + whole > size) {
-            result = done ? 0 : -EINVAL;
-            break;
-        }
-        memcpy(record, &e->inode, 4);
-        memcpy(record + (new ? 8 : 4), &position, 4);
-        memcpy(record + (new ? 16 : 8), &whole, 2);
-        if (new)
-            record[18] = (u8)e->type;
-        else
-            record[whole - 1] = (u8)e->type;
-        memcpy(record + head, e->name, length);
-        result = copy_to_user(to + done, record, whole);
-        if (result)
-            break;
-        done += whole;
+        if (more <= 0)
+            return more ? more : (int)done;
+        u32 n = make_record(record, e, position, new);
+        if (done + n > size)
+            return done ? (int)done : -EINVAL;
+        if (copy_to_user(to + done, record, n))
+            return -EFAULT;
+        done += n;
         f->offset = position;
     }
-    release(e);
-    if (f)
-        file_drop(f);
-    return result ? result : (int)done;
-}
-
-int sys_getdents64(u32 fd, u32 to, u32 size) {
-    return list(fd, to, size, true);
-}
-
-int sys_old_getdents(u32 fd, u32 to, u32 size) {
-    return list(fd, to, size, false);
 }

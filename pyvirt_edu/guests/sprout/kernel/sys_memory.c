@@ -117,12 +117,3 @@ int sys_madvise(u32 start, u32 size, u32 advice) {
     }
     return 0;
 }
-
-int sys_msync(void) {
-    return 0;
-}
-
-/* Nothing is ever moved out of RAM. */
-int sys_mlock(void) {
-    return 0;
-}

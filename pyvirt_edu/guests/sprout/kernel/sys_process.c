@@ -5,14 +5,7 @@ int sys_exit(u32 status) {
     process_exit((int)(status & 0xff) << 8);
 }
 
-int sys_fork(void) {
-    return process_fork(arch_frame(current), 0, 0, 0, 0, 0);
-}
-
-int sys_vfork(void) {
-    return process_fork(arch_frame(current), CLONE_VM | CLONE_VFORK, 0, 0, 0, 0);
-}
-
+/* fork and vfork are clone with less to say. */
 int sys_clone(u32 flags, u32 stack, u32 parent_tid, u32 tls, u32 child_tid) {
     int pid = process_fork(arch_frame(current), flags, stack, parent_tid, tls, child_tid);
     if (pid == -ENOSYS)
@@ -33,13 +26,12 @@ int sys_clone3(u32 at, u32 size) {
 }
 
 int sys_execve(u32 path_at, u32 argv, u32 envp) {
-    char *path = allocate(PATH_SIZE);
-    int error = path ? copy_string_from_user(path, path_at, PATH_SIZE) : -ENOMEM;
+    OWNED(memory) char *path = NULL;
+    int error = user_text(path_at, &path);
     if (error >= 0)
         error = exec_user(path, argv, envp, arch_frame(current));
-    release(path);
     if (!error)
-        current->call = -1u;
+        current->call = -1u; /* the new program has not called anything */
     return error;
 }
 
@@ -47,15 +39,7 @@ int sys_wait4(int pid, u32 status, u32 options, u32 usage) {
     return process_wait(pid, status, options, usage);
 }
 
-int sys_waitpid(int pid, u32 status, u32 options) {
-    return process_wait(pid, status, options, 0);
-}
-
 int sys_getpid(void) {
-    return current->pid;
-}
-
-int sys_gettid(void) {
     return current->pid;
 }
 
@@ -68,13 +52,14 @@ int sys_set_tid_address(u32 address) {
     return current->pid;
 }
 
-int sys_set_robust_list(void) {
-    return 0;
+/* rseq, for threads on several processors: every program asks for it, and does without. */
+int sys_silently_absent(void) {
+    return -ENOSYS;
 }
 
-/* For threads on several processors. Every program asks for it, and does without. */
-int sys_rseq(void) {
-    return -ENOSYS;
+/* What has no effect here: locking memory that never leaves RAM, priorities, groups ... */
+int sys_nothing(void) {
+    return 0;
 }
 
 int sys_sched_yield(void) {
@@ -178,19 +163,12 @@ int sys_setgid(u32 id) {
     return set_ids(&current->gid, &current->egid, current->euid ? -1u : id, id);
 }
 
+/* setreuid and setresuid: the saved id is the effective one. */
 int sys_setreuid(u32 real, u32 effective) {
     return set_ids(&current->uid, &current->euid, real, effective);
 }
 
 int sys_setregid(u32 real, u32 effective) {
-    return set_ids(&current->gid, &current->egid, real, effective);
-}
-
-int sys_setresuid(u32 real, u32 effective) {
-    return set_ids(&current->uid, &current->euid, real, effective);
-}
-
-int sys_setresgid(u32 real, u32 effective) {
     return set_ids(&current->gid, &current->egid, real, effective);
 }
 
@@ -206,15 +184,6 @@ int sys_getresgid(u32 real, u32 effective, u32 saved) {
     return give_three(real, current->gid, effective, current->egid, saved, current->egid);
 }
 
-/* None but the one of getgid. */
-int sys_getgroups(void) {
-    return 0;
-}
-
-int sys_setgroups(void) {
-    return 0;
-}
-
 /* --- limits and the machine ----------------------------------------------------------------- */
 
 enum { LIMIT_STACK = 3, LIMIT_PROCESSES = 6, LIMIT_FILES = 7, LIMITS = 16 };
@@ -226,13 +195,9 @@ static u32 limit(u32 what) {
                                      : -1u; /* none */
 }
 
-int sys_ugetrlimit(u32 what, u32 to) {
+int sys_getrlimit(u32 what, u32 to) {
     u32 pair[2] = {limit(what), limit(what)};
     return what >= LIMITS ? -EINVAL : copy_to_user(to, pair, 8);
-}
-
-int sys_getrlimit(u32 what, u32 to) {
-    return sys_ugetrlimit(what, to);
 }
 
 int sys_setrlimit(u32 what) {
@@ -241,7 +206,6 @@ int sys_setrlimit(u32 what) {
 
 int sys_prlimit64(u32 pid, u32 what, u32 new, u32 old) {
     u64 value = limit(what) == -1u ? -1ull : limit(what), pair[2] = {value, value};
-    (void)pid, (void)new;
     if (what >= LIMITS)
         return -EINVAL;
     return old ? copy_to_user(old, pair, sizeof(pair)) : 0;
@@ -255,16 +219,11 @@ int sys_personality(u32 which) {
 /* One processor. */
 int sys_sched_getaffinity(u32 pid, u32 size, u32 to) {
     u32 mask = 1;
-    (void)pid;
     return size < 4 ? -EINVAL : copy_to_user(to, &mask, 4) ? -EFAULT : 4;
 }
 
 int sys_getpriority(void) {
     return 20; /* Linux's 20 - 0 */
-}
-
-int sys_setpriority(void) {
-    return 0;
 }
 
 int sys_prctl(u32 what, u32 argument) {
@@ -323,7 +282,6 @@ void power_off(int status) {
 int sys_reboot(u32 magic, u32 magic2, u32 command) {
     enum { RESTART = 0x01234567, HALT = (int)0xcdef0123, POWER_OFF = 0x4321fedc };
     enum { CAD_ON = (int)0x89abcdef, CAD_OFF = 0 }; /* what Ctrl-Alt-Delete does: nothing */
-    (void)magic2;
     if (magic != 0xfee1dead)
         return -EINVAL;
     if (command == (u32)CAD_ON || command == CAD_OFF)

@@ -1,74 +1,88 @@
-/* System calls on time: clocks, sleep, alarms. Each exists with 32-bit and with 64-bit seconds. */
+/*
+ * System calls on time: clocks, sleep, alarms. Most exist twice, with 32-bit and with 64-bit
+ * seconds; their last argument says which layout the program has.
+ */
 #include "../include/process.h"
 
+/* --- times in a program's memory ------------------------------------------------------------ */
+
+int time_from_user(u32 at, enum time_layout layout, struct timespec64 *t) {
+    struct timespec32 narrow;
+    if (layout == TIME64)
+        return copy_from_user(t, at, sizeof(*t));
+    int error = copy_from_user(&narrow, at, sizeof(narrow));
+    *t = (struct timespec64){narrow.seconds, narrow.nanoseconds, 0};
+    return error;
+}
+
+int time_to_user(u32 to, enum time_layout layout, u32 seconds, u32 nanoseconds) {
+    struct timespec32 narrow = {(i32)seconds, (i32)nanoseconds};
+    struct timespec64 wide = {seconds, (i32)nanoseconds, 0};
+    return layout == TIME64 ? copy_to_user(to, &wide, sizeof(wide)) : copy_to_user(to, &narrow, sizeof(narrow));
+}
+
+bool time_good(const struct timespec64 *t) {
+    return t->seconds >= 0 && (u32)t->nanoseconds < 1000000000;
+}
+
+/* --- clocks --------------------------------------------------------------------------------- */
+
+enum { PROCESS_CPUTIME = 2, THREAD_CPUTIME, MONOTONIC_RAW, REALTIME_COARSE, MONOTONIC_COARSE, BOOTTIME };
+
 static int read_clock(u32 clock, u32 *s, u32 *ns) {
-    enum { REALTIME_COARSE = 5, MONOTONIC_COARSE = 6, BOOTTIME = 7, MONOTONIC_RAW = 4, THREAD_CPUTIME = 3 };
-    if (clock == CLOCK_REALTIME || clock == REALTIME_COARSE) {
+    u32 used = current->user_ticks + current->system_ticks;
+    switch (clock) {
+    case CLOCK_REALTIME:
+    case REALTIME_COARSE:
         clock_now(s, ns);
-    } else if (clock == CLOCK_PROCESS_CPUTIME || clock == THREAD_CPUTIME) {
-        u32 t = current->user_ticks + current->system_ticks;
-        *s = t / HZ;
-        *ns = t % HZ * (1000000000 / HZ);
-    } else if (clock == CLOCK_MONOTONIC || clock == MONOTONIC_COARSE || clock == BOOTTIME || clock == MONOTONIC_RAW) {
+        return 0;
+    case CLOCK_MONOTONIC:
+    case MONOTONIC_COARSE:
+    case MONOTONIC_RAW:
+    case BOOTTIME:
         clock_uptime(s, ns);
-    } else {
-        return -EINVAL;
+        return 0;
+    case PROCESS_CPUTIME:
+    case THREAD_CPUTIME:
+        *s = used / HZ;
+        *ns = used % HZ * (1000000000 / HZ);
+        return 0;
     }
+    return -EINVAL;
+}
+
+int sys_clock_gettime(u32 clock, u32 to, enum time_layout layout) {
+    u32 s, ns;
+    int error = read_clock(clock, &s, &ns);
+    return error ? error : time_to_user(to, layout, s, ns);
+}
+
+int sys_clock_getres(u32 clock, u32 to, enum time_layout layout) {
+    u32 s, ns;
+    int error = read_clock(clock, &s, &ns);
+    return error || !to ? error : time_to_user(to, layout, 0, 1000);
+}
+
+static int set_clock(i64 seconds) {
+    boot_time = (u32)seconds - (ticks - 1) / HZ;
     return 0;
 }
 
-int sys_clock_gettime(u32 clock, u32 to) {
-    u32 t[2];
-    int error = read_clock(clock, &t[0], &t[1]);
-    return error ? error : copy_to_user(to, t, 8);
-}
-
-int sys_clock_gettime64(u32 clock, u32 to) {
-    u32 s, ns;
-    int error = read_clock(clock, &s, &ns);
-    struct timespec64 t = {s, (i32)ns, 0};
-    return error ? error : copy_to_user(to, &t, sizeof(t));
-}
-
-int sys_clock_getres(u32 clock, u32 to) {
-    u32 t[2] = {0, 1000}, s, ns;
-    int error = read_clock(clock, &s, &ns);
-    return error || !to ? error : copy_to_user(to, t, 8);
-}
-
-int sys_clock_getres64(u32 clock, u32 to) {
-    struct timespec64 t = {0, 1000, 0};
-    u32 s, ns;
-    int error = read_clock(clock, &s, &ns);
-    return error || !to ? error : copy_to_user(to, &t, sizeof(t));
-}
-
-static int set_clock(u32 seconds) {
-    boot_time = seconds - (ticks - 1) / HZ;
-    return 0;
-}
-
-int sys_clock_settime(u32 clock, u32 from) {
-    struct timespec32 t;
-    if (clock != CLOCK_REALTIME)
-        return -EINVAL;
-    return copy_from_user(&t, from, sizeof(t)) ? -EFAULT : set_clock((u32)t.seconds);
-}
-
-int sys_clock_settime64(u32 clock, u32 from) {
+int sys_clock_settime(u32 clock, u32 from, enum time_layout layout) {
     struct timespec64 t;
     if (clock != CLOCK_REALTIME)
         return -EINVAL;
-    return copy_from_user(&t, from, sizeof(t)) ? -EFAULT : set_clock((u32)t.seconds);
+    return time_from_user(from, layout, &t) ? -EFAULT : set_clock(t.seconds);
 }
 
+/* stime and settimeofday: both begin with the seconds. */
 int sys_stime(u32 from) {
     u32 seconds;
     return copy_from_user(&seconds, from, 4) ? -EFAULT : set_clock(seconds);
 }
 
 int sys_settimeofday(u32 from) {
-    return from ? sys_stime(from) : 0;
+    return from ? sys_stime(from) : 0; /* else only the time zone */
 }
 
 int sys_time(u32 to) {
@@ -80,9 +94,7 @@ int sys_gettimeofday(u32 to, u32 zone) {
     u32 t[2], nothing[2] = {0, 0};
     clock_now(&t[0], &t[1]);
     t[1] /= 1000;
-    if ((to && copy_to_user(to, t, 8)) || (zone && copy_to_user(zone, nothing, 8)))
-        return -EFAULT;
-    return 0;
+    return (to && copy_to_user(to, t, 8)) || (zone && copy_to_user(zone, nothing, 8)) ? -EFAULT : 0;
 }
 
 int sys_times(u32 to) {
@@ -91,86 +103,57 @@ int sys_times(u32 to) {
     return to && copy_to_user(to, t, sizeof(t)) ? -EFAULT : (int)(ticks & 0x7fffffff);
 }
 
-int sys_getrusage(u32 who, u32 to) {
-    bool children = who == -1u;
-    u32 user = children ? current->child_user_ticks : current->user_ticks;
-    u32 system = children ? current->child_system_ticks : current->system_ticks;
-    u32 usage[18] = {user / HZ, user % HZ * 10000, system / HZ, system % HZ * 10000};
+int rusage_to_user(u32 to, u32 user, u32 system) {
+    enum { MICROSECONDS = 1000000 / HZ };
+    u32 usage[18] = {user / HZ, user % HZ * MICROSECONDS, system / HZ, system % HZ * MICROSECONDS};
     return copy_to_user(to, usage, sizeof(usage));
+}
+
+int sys_getrusage(u32 who, u32 to) {
+    enum { CHILDREN = -1 };
+    return who == (u32)CHILDREN ? rusage_to_user(to, current->child_user_ticks, current->child_system_ticks)
+                                : rusage_to_user(to, current->user_ticks, current->system_ticks);
 }
 
 /* --- sleep ---------------------------------------------------------------------------------- */
 
-/* How many ticks are left is told if a signal ends the sleep. */
-static int sleep_until(u32 end, u32 *left) {
-    static char nothing_wakes;
-    while ((i32)(end - ticks) > 0) {
-        int error = sleep_on(&nothing_wakes, end);
-        if (error == -ERESTART) {
-            *left = (i32)(end - ticks) > 0 ? end - ticks : 0;
-            return -EINTR;
-        }
+/* What is left of a time until a moment to come. */
+static void subtract(struct timespec64 *t, u32 seconds, u32 nanoseconds) {
+    t->seconds -= seconds;
+    t->nanoseconds -= (i32)nanoseconds;
+    if (t->nanoseconds < 0) {
+        t->nanoseconds += 1000000000;
+        t->seconds--;
     }
+}
+
+static int sleep_until(u32 end) {
+    static char nothing_wakes;
+    while ((i32)(end - ticks) > 0)
+        if (sleep_on(&nothing_wakes, end) == -ERESTART)
+            return -EINTR;
     return 0;
 }
 
-static int sleep_for(i64 seconds, i32 nanoseconds, u32 *left) {
-    if (seconds < 0 || (u32)nanoseconds >= 1000000000)
-        return -EINVAL;
-    if (!seconds && !nanoseconds)
-        return 0;
-    u32 whole = seconds > 0x1000000 ? 0x1000000 : (u32)seconds;
-    return sleep_until(ticks + 1 + ticks_of(whole, (u32)nanoseconds), left);
-}
-
-static int sleep_at(u32 clock, i64 seconds, i32 nanoseconds, u32 *left) {
+/* How much is left is told if a signal ends the sleep. */
+int sys_clock_nanosleep(u32 clock, u32 flags, u32 from, u32 rest, enum time_layout layout) {
+    bool until = flags & 1;
+    struct timespec64 t;
     u32 s, ns;
-    int error = read_clock(clock, &s, &ns);
+    if (time_from_user(from, layout, &t))
+        return -EFAULT;
+    int error = time_good(&t) ? read_clock(clock, &s, &ns) : -EINVAL;
     if (error)
         return error;
-    seconds -= s;
-    nanoseconds -= (i32)ns;
-    if (nanoseconds < 0) {
-        nanoseconds += 1000000000;
-        seconds--;
-    }
-    return seconds < 0 ? 0 : sleep_for(seconds, nanoseconds, left);
-}
-
-static int sleep32(u32 clock, bool until, u32 from, u32 rest) {
-    struct timespec32 t;
-    u32 left;
-    if (copy_from_user(&t, from, sizeof(t)))
+    if (until)
+        subtract(&t, s, ns);
+    if (t.seconds < 0 || (!t.seconds && !t.nanoseconds))
+        return 0;
+    u32 end = ticks + 1 + ticks_of((u64)t.seconds, (u32)t.nanoseconds);
+    error = sleep_until(end);
+    u32 left = (i32)(end - ticks) > 0 ? end - ticks : 0;
+    if (error && rest && !until && time_to_user(rest, layout, left / HZ, left % HZ * (1000000000 / HZ)))
         return -EFAULT;
-    int error = until ? sleep_at(clock, t.seconds, t.nanoseconds, &left) : sleep_for(t.seconds, t.nanoseconds, &left);
-    if (error == -EINTR && rest && !until) {
-        t = (struct timespec32){(i32)(left / HZ), (i32)(left % HZ) * (1000000000 / HZ)};
-        if (copy_to_user(rest, &t, sizeof(t)))
-            return -EFAULT;
-    }
-    return error;
-}
-
-int sys_nanosleep(u32 from, u32 rest) {
-    return sleep32(CLOCK_MONOTONIC, false, from, rest);
-}
-
-int sys_clock_nanosleep(u32 clock, u32 flags, u32 from, u32 rest) {
-    return sleep32(clock, flags & 1, from, rest);
-}
-
-int sys_clock_nanosleep64(u32 clock, u32 flags, u32 from, u32 rest) {
-    struct timespec64 t;
-    u32 left;
-    if (copy_from_user(&t, from, sizeof(t)))
-        return -EFAULT;
-    int error = flags & 1 ? sleep_at(clock, t.seconds, t.nanoseconds, &left)
-                          : sleep_for(t.seconds, t.nanoseconds, &left);
-    if (error == -EINTR && rest && !(flags & 1)) {
-        t = (struct timespec64){left / HZ, (i32)(left % HZ) * (1000000000 / HZ), 0};
-        if (copy_to_user(rest, &t, sizeof(t)))
-            return -EFAULT;
-    }
     return error;
 }
 
@@ -180,37 +163,38 @@ static struct timeval32 time_of(u32 n) {
     return (struct timeval32){(i32)(n / HZ), (i32)(n % HZ) * (1000000 / HZ)};
 }
 
-static struct itimerval32 timer_now(void) {
-    u32 left = current->alarm_at ? MAX((i32)(current->alarm_at - ticks), 1) : 0;
-    return (struct itimerval32){time_of(current->alarm_every), time_of(left)};
-}
-
 static u32 ticks_of_time(struct timeval32 t) {
     return ticks_of((u32)t.seconds, (u32)t.microseconds * 1000);
 }
 
+static u32 alarm_left(void) {
+    return current->alarm_at ? MAX((i32)(current->alarm_at - ticks), 1) : 0;
+}
+
+static void set_alarm(u32 after, u32 every) {
+    current->alarm_at = after ? ticks + after : 0;
+    current->alarm_every = every;
+}
+
+int sys_getitimer(u32 which, u32 to) {
+    struct itimerval32 t = {time_of(current->alarm_every), time_of(alarm_left())};
+    return which ? -EINVAL : copy_to_user(to, &t, sizeof(t)); /* real time only */
+}
+
 int sys_setitimer(u32 which, u32 new, u32 old) {
-    struct itimerval32 before = timer_now(), t = {0};
-    if (which)
-        return -EINVAL; /* real time only */
+    struct itimerval32 t = {0};
     if (new && copy_from_user(&t, new, sizeof(t)))
         return -EFAULT;
     if ((u32)t.value.microseconds >= 1000000 || (u32)t.interval.microseconds >= 1000000 || t.value.seconds < 0)
         return -EINVAL;
-    u32 n = ticks_of_time(t.value);
-    current->alarm_at = n ? ticks + n : 0;
-    current->alarm_every = ticks_of_time(t.interval);
-    return old ? copy_to_user(old, &before, sizeof(before)) : 0;
-}
-
-int sys_getitimer(u32 which, u32 to) {
-    struct itimerval32 t = timer_now();
-    return which ? -EINVAL : copy_to_user(to, &t, sizeof(t));
+    int error = which ? -EINVAL : old ? sys_getitimer(which, old) : 0;
+    if (!error)
+        set_alarm(ticks_of_time(t.value), ticks_of_time(t.interval));
+    return error;
 }
 
 int sys_alarm(u32 seconds) {
-    u32 left = current->alarm_at ? MAX((i32)(current->alarm_at - ticks), 1) : 0;
-    current->alarm_at = seconds ? ticks + ticks_of(seconds, 0) : 0;
-    current->alarm_every = 0;
+    u32 left = alarm_left();
+    set_alarm(ticks_of(seconds, 0), 0);
     return (int)((left + HZ - 1) / HZ);
 }

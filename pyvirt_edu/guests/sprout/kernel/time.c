@@ -31,10 +31,9 @@ void clock_now(u32 *seconds, u32 *nanoseconds) {
     *seconds += boot_time;
 }
 
-u32 ticks_of(u32 seconds, u32 nanoseconds) {
-    if (seconds >= 0x7fffffff / HZ - 1)
-        return 0x7fffffff;
-    return seconds * HZ + (nanoseconds + 1000000000 / HZ - 1) / (1000000000 / HZ);
+u32 ticks_of(u64 seconds, u32 nanoseconds) {
+    enum { MOST = 0x1000000 }; /* 194 days: ticks are compared by the sign of their difference */
+    return (u32)MIN(seconds, MOST) * HZ + (nanoseconds + 1000000000 / HZ - 1) / (1000000000 / HZ);
 }
 
 /* Marsaglia's xorshift, stirred with the cycle counter. Good enough for a stack guard, not for keys. */

@@ -1,0 +1,100 @@
+/* System calls on descriptors: a process's numbers for its open files, copied, closed and marked. */
+#include "../include/files.h"
+
+int sys_close(u32 fd) {
+    if (!descriptor_file(fd))
+        return -EBADF;
+    descriptor_close(current, fd);
+    return 0;
+}
+
+int sys_close_range(u32 first, u32 last, u32 flags) {
+    enum { CLOSE_ON_EXEC = 4 };
+    if (first > last || flags & ~(u32)CLOSE_ON_EXEC)
+        return -EINVAL;
+    for (u32 fd = first; fd <= last && fd < FILES; fd++)
+        if (flags & CLOSE_ON_EXEC)
+            current->close_on_exec |= 1ull << fd;
+        else
+            descriptor_close(current, fd);
+    return 0;
+}
+
+static int duplicate(u32 fd, u32 from, bool close_on_exec) {
+    return from < FILES ? descriptor_new(descriptor_use(fd), from, close_on_exec) : -EINVAL;
+}
+
+int sys_dup(u32 fd) {
+    return descriptor_file(fd) ? duplicate(fd, 0, false) : -EBADF;
+}
+
+int sys_dup3(u32 fd, u32 to, u32 flags) {
+    struct file *f = descriptor_file(fd);
+    if (fd == to || flags & ~(u32)O_CLOEXEC)
+        return -EINVAL;
+    if (!f || to >= FILES)
+        return -EBADF;
+    file_use(f);
+    descriptor_close(current, to);
+    current->files[to] = f;
+    descriptor_mark(to, flags & O_CLOEXEC);
+    return (int)to;
+}
+
+int sys_dup2(u32 fd, u32 to) {
+    if (fd == to)
+        return descriptor_file(fd) ? (int)fd : -EBADF;
+    return sys_dup3(fd, to, 0);
+}
+
+int sys_fcntl(u32 fd, u32 command, u32 argument) {
+    enum { CHANGEABLE = O_APPEND | O_NONBLOCK };
+    struct file *f = descriptor_file(fd);
+    if (!f)
+        return -EBADF;
+    switch (command) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+        return duplicate(fd, argument, command == F_DUPFD_CLOEXEC);
+    case F_GETFD:
+        return (int)(current->close_on_exec >> fd & 1);
+    case F_SETFD:
+        descriptor_mark(fd, argument & 1);
+        return 0;
+    case F_GETFL:
+        return (int)f->flags;
+    case F_SETFL:
+        f->flags = (f->flags & ~(u32)CHANGEABLE) | (argument & CHANGEABLE);
+        return 0;
+    case F_GETLK:
+    case F_GETLK64: { /* nobody locks: say "unlocked" */
+        u16 type = 2;
+        return copy_to_user(argument, &type, 2);
+    }
+    case F_SETLK:
+    case F_SETLKW:
+    case F_SETLK64:
+    case F_SETLKW64:
+        return 0;
+    }
+    return -EINVAL;
+}
+
+/* flock, posix_fadvise: nothing to do, if there is such a file. */
+int sys_has_file(u32 fd) {
+    return descriptor_file(fd) ? 0 : -EBADF;
+}
+
+int sys_pipe2(u32 fds, u32 flags) {
+    struct file *reader, *writer;
+    int pair[2], error = pipe_make(&reader, &writer, flags & O_NONBLOCK);
+    if (error)
+        return error;
+    pair[0] = descriptor_new(reader, 0, flags & O_CLOEXEC);
+    pair[1] = descriptor_new(writer, 0, flags & O_CLOEXEC);
+    error = pair[0] < 0 || pair[1] < 0 ? -EMFILE : copy_to_user(fds, pair, sizeof(pair));
+    for (int i = 0; error && i < 2; i++)
+        if (pair[i] >= 0)
+            descriptor_close(current, (u32)pair[i]);
+    return error;
+}
