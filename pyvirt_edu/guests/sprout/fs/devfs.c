@@ -2,24 +2,20 @@
 #include "../include/files.h"
 
 static int read_null(struct file *f, struct transfer *t) {
-    (void)f, (void)t;
     return 0;
 }
 
 static int write_null(struct file *f, struct transfer *t) {
-    (void)f;
     t->done = t->left;
     return 0;
 }
 
 static int write_full(struct file *f, struct transfer *t) {
-    (void)f, (void)t;
     return -ENOSPC;
 }
 
 static int read_zero(struct file *f, struct transfer *t) {
     static const u8 zeros[512];
-    (void)f;
     while (t->left && !signal_waiting(current))
         if (give(t, zeros, MIN(t->left, sizeof(zeros))))
             return -EFAULT;
@@ -27,7 +23,6 @@ static int read_zero(struct file *f, struct transfer *t) {
 }
 
 static int read_random(struct file *f, struct transfer *t) {
-    (void)f;
     while (t->left && !signal_waiting(current)) {
         u32 value = random32();
         if (give(t, &value, MIN(t->left, 4)))
@@ -38,7 +33,6 @@ static int read_random(struct file *f, struct transfer *t) {
 
 static int write_message(struct file *f, struct transfer *t) {
     char text[128];
-    (void)f;
     u32 n = MIN(t->left, sizeof(text));
     if (take(t, text, n))
         return -EFAULT;

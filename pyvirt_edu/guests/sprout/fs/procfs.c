@@ -59,13 +59,11 @@ static int write_maps(char *to, u32 size, struct process *p) {
 }
 
 static int write_uptime(char *to, u32 size, struct process *p) {
-    (void)p;
     u32 s = (ticks - 1) / HZ, part = (ticks - 1) % HZ;
     return format_text(to, size, "%u.%02u 0.00\n", s, part);
 }
 
 static int write_meminfo(char *to, u32 size, struct process *p) {
-    (void)p;
     return format_text(to, size,
                        "MemTotal: %8u kB\nMemFree: %9u kB\nMemAvailable: %4u kB\nBuffers: %9u kB\nCached: %10u kB\n"
                        "SwapTotal: %7u kB\nSwapFree: %8u kB\n",
@@ -73,7 +71,6 @@ static int write_meminfo(char *to, u32 size, struct process *p) {
 }
 
 static int write_mounts(char *to, u32 size, struct process *p) {
-    (void)p;
     u32 n = 0;
     for (struct mount *m = mounts; m && n < size; m = m->next)
         n += (u32)format_text(to + n, size - n, "%s %s %s %s 0 0\n", m->source, m->target, m->type,
@@ -82,7 +79,6 @@ static int write_mounts(char *to, u32 size, struct process *p) {
 }
 
 static int write_loadavg(char *to, u32 size, struct process *p) {
-    (void)p;
     u32 running = 0, all = 0;
     for (u32 i = 0; i < process_slots; i++)
         if (processes[i]) {
@@ -93,7 +89,6 @@ static int write_loadavg(char *to, u32 size, struct process *p) {
 }
 
 static int write_cpu(char *to, u32 size, struct process *p) {
-    (void)p;
     u32 busy = 0;
     for (u32 i = 0; i < process_slots; i++)
         if (processes[i])
@@ -102,17 +97,14 @@ static int write_cpu(char *to, u32 size, struct process *p) {
 }
 
 static int write_version(char *to, u32 size, struct process *p) {
-    (void)p;
     return format_text(to, size, "sprout version 1.0\n");
 }
 
 static int write_command_line(char *to, u32 size, struct process *p) {
-    (void)p;
     return format_text(to, size, "%s\n", command_line);
 }
 
 static int write_self(char *to, u32 size, struct process *p) {
-    (void)p;
     return format_text(to, size, "%d", current->pid);
 }
 
@@ -235,12 +227,10 @@ static int read(struct inode *i, struct transfer *t, u32 offset) {
 }
 
 static int write(struct inode *i, struct transfer *t, u32 offset) {
-    (void)i, (void)t, (void)offset;
     return -EACCES;
 }
 
 static int resize(struct inode *i, u32 size) {
-    (void)i, (void)size;
     return -EACCES;
 }
 

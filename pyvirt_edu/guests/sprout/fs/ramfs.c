@@ -243,7 +243,6 @@ const struct inode_ops ramfs_ops = {
 };
 
 static void usage(struct mount *m, struct statfs64 *s) {
-    (void)m;
     s->f_type = 0x858458f6;
     s->f_bsize = s->f_frsize = PAGE;
     s->f_blocks = frames_total;

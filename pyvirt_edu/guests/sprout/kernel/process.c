@@ -181,15 +181,11 @@ void process_exit(int status) {
     p->exit_status = status;
     if (p->clear_tid && p->space->users > 1)
         zero_user(p->clear_tid, 4);
-    for (int i = 0; i < FILES; i++)
-        if (p->files[i]) {
-            struct file *f = p->files[i];
-            p->files[i] = NULL;
-            file_drop(f);
-        }
+    for (u32 fd = 0; fd < FILES; fd++)
+        if (p->files[fd])
+            descriptor_close(p, fd);
     inode_drop(p->cwd);
-    if (p->executable)
-        inode_drop(p->executable);
+    inode_drop(p->executable);
     p->cwd = p->executable = NULL;
     if (p->session == p->pid && p->has_tty)
         tty_leave(p);

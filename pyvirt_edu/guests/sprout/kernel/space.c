@@ -216,7 +216,7 @@ struct space *space_fork(struct space *from) {
 }
 
 void space_release(struct space *s) {
-    if (--s->users)
+    if (!s || --s->users)
         return;
     while (s->areas) {
         struct area *a = s->areas;

@@ -22,14 +22,15 @@ static int not_there(u32 number) {
     return -ENOSYS;
 }
 
-static int call(u32 number, u32 a, u32 b, u32 c, u32 d, u32 e, u32 f) {
-    switch (number) {
+static int call(const struct trap_frame *frame) {
+    u32 a = frame->ebx, b = frame->ecx, c = frame->edx, d = frame->esi, e = frame->edi, f = frame->ebp;
+    switch (frame->eax) {
 #define CALL(number, name, ...) \
     case number:                \
         return sys_##name(__VA_ARGS__);
 #include "../include/calls.h"
     }
-    return not_there(number);
+    return not_there(frame->eax);
 }
 
 /* The older way to the calls on sockets: one number for all, and their words in memory. */
@@ -43,10 +44,11 @@ int sys_socketcall(u32 which, u32 at) {
         return -EINVAL;
     if (copy_from_user(w, at, calls[which].words * 4u))
         return -EFAULT;
-    return call(calls[which].number, w[0], w[1], w[2], w[3], w[4], w[5]);
+    return call(&(struct trap_frame){.eax = calls[which].number, .ebx = w[0], .ecx = w[1], .edx = w[2],
+                                     .esi = w[3], .edi = w[4], .ebp = w[5]});
 }
 
 void system_call(struct trap_frame *f) {
     current->call = f->eax; /* a signal may have to make the call again */
-    f->eax = (u32)call(f->eax, f->ebx, f->ecx, f->edx, f->esi, f->edi, f->ebp);
+    f->eax = (u32)call(f);
 }

@@ -185,7 +185,6 @@ static int tty_read(struct file *f, struct transfer *t) {
 
 static int tty_write(struct file *f, struct transfer *t) {
     char text[256];
-    (void)f;
     int error = termios.c_lflag & TOSTOP ? check_foreground(SIGTTOU) : 0;
     while (!error && t->left) {
         u32 n = MIN(t->left, sizeof(text));
@@ -197,7 +196,6 @@ static int tty_write(struct file *f, struct transfer *t) {
 }
 
 static int tty_poll(struct file *f) {
-    (void)f;
     return POLLOUT | (used ? POLLIN : 0);
 }
 
@@ -239,7 +237,6 @@ void tty_leave(struct process *leader) {
 
 static int tty_ioctl(struct file *f, u32 command, u32 argument) {
     u32 count = used;
-    (void)f;
     switch (command) {
     case TCGETS:
         return copy_to_user(argument, &termios, sizeof(termios));

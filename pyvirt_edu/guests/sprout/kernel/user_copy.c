@@ -76,11 +76,13 @@ int copy_string_from_user(char *to, u32 from, u32 size) {
     return -ENAMETOOLONG;
 }
 
-/* Either of these two may sleep: a page may have to be fetched, or the slice may be over. */
-int give(struct transfer *t, const void *data, u32 size) {
+/* --- transfers ------------------------------------------------------------------------------ */
+
+/* May sleep: a page may have to be fetched, or the slice may be over. */
+static int transfer(struct transfer *t, void *to, const void *from, u32 size) {
     if (t->kernel)
-        memcpy((void *)t->address, data, size);
-    else if (copy_to_user(t->address, data, size))
+        memcpy(to ? to : (void *)t->address, from ? from : (void *)t->address, size);
+    else if (to ? copy_from_user(to, t->address, size) : copy_to_user(t->address, from, size))
         return -EFAULT;
     if (!t->kernel)
         give_way();
@@ -90,15 +92,10 @@ int give(struct transfer *t, const void *data, u32 size) {
     return 0;
 }
 
+int give(struct transfer *t, const void *data, u32 size) {
+    return transfer(t, NULL, data, size);
+}
+
 int take(struct transfer *t, void *data, u32 size) {
-    if (t->kernel)
-        memcpy(data, (void *)t->address, size);
-    else if (copy_from_user(data, t->address, size))
-        return -EFAULT;
-    if (!t->kernel)
-        give_way();
-    t->address += size;
-    t->left -= size;
-    t->done += size;
-    return 0;
+    return transfer(t, data, NULL, size);
 }

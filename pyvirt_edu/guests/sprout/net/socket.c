@@ -273,7 +273,6 @@ int sys_getpeername(u32 fd, u32 at, u32 size_at) {
 int sys_sendto(u32 fd, u32 from, u32 size, u32 flags, u32 at, u32 address_size) {
     struct sockaddr_in a = {0};
     int error;
-    (void)flags;
     struct file *f = socket_file(fd, &error);
     if (!f)
         return error;
@@ -353,7 +352,6 @@ int sys_setsockopt(u32 fd, u32 level, u32 name, u32 value, u32 size) {
 int sys_getsockopt(u32 fd, u32 level, u32 name, u32 value, u32 size_at) {
     u32 answer = 0, four = 4;
     int error;
-    (void)level, (void)name;
     struct file *f = socket_file(fd, &error);
     if (!f)
         return error;

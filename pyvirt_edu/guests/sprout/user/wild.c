@@ -148,7 +148,6 @@ static bool left_out(u32 number) {
 }
 
 static void nothing_happens(int number) {
-    (void)number;
 }
 
 static void calls(void) {

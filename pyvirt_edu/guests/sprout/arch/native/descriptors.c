@@ -109,9 +109,6 @@ void arch_switch(struct process *from, struct process *to) {
     switch_stacks(&from->arch.stack, to->arch.stack);
 }
 
-/* flags as in Linux's struct user_desc. */
-enum { SEG_32BIT = 1, SEG_CONTENTS = 6, SEG_READ_ONLY = 8, SEG_PAGES = 16, SEG_ABSENT = 32, SEG_USEABLE = 64 };
-
 int arch_set_tls(struct process *p, u32 index, u32 base, u32 limit, u32 flags) {
     u64 d = 0;
     if (!(flags & SEG_ABSENT)) {
