@@ -2,7 +2,7 @@
  * System calls: INT 80h with the number in EAX, arguments in EBX, ECX, EDX, ESI, EDI, EBP, and the
  * result in EAX, as on Linux for i386. include/calls.h lists them.
  */
-#include "../include/call_names.h"
+#include "../include/missing_calls.h"
 #include "../include/files.h"
 
 /* All arguments are words, so the list needs not say which. */
@@ -14,7 +14,7 @@
 static int not_there(u32 number) {
     static bool told[512];
     if (number < ARRAY_SIZE(told) && !told[number]) {
-        const char *name = number < ARRAY_SIZE(call_names) ? call_names[number] : NULL;
+        const char *name = number < ARRAY_SIZE(missing_calls) ? missing_calls[number] : NULL;
         told[number] = true;
         print("%s[%d]: system call %u (%s) is not supported\n", current->name, current->pid, number,
               name ? name : "unknown");

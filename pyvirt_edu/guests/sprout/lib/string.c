@@ -1,5 +1,5 @@
 /* Memory and strings: what a C library would have. */
-#include "../include/kernel.h"
+#include "../include/text.h"
 
 void *memcpy(void *to, const void *from, size_t n) {
     void *d = to;

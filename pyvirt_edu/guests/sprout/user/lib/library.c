@@ -1,4 +1,4 @@
-/* The library: system calls by their names, strings, and print. */
+/* The library: system calls by their names, and what programs need besides. */
 #include "sprout.h"
 
 void exit(int status) {
@@ -137,138 +137,17 @@ char *getenv(const char *name) {
     return NULL;
 }
 
-void *memcpy(void *to, const void *from, size_t n) {
-    void *d = to;
-    asm volatile("rep movsb" : "+D"(d), "+S"(from), "+c"(n) : : "memory");
-    return to;
-}
-
-void *memset(void *to, int value, size_t n) {
-    void *d = to;
-    asm volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(value) : "memory");
-    return to;
-}
-
-void *memmove(void *to, const void *from, size_t n) {
-    char *d = to;
-    const char *s = from;
-    if (d <= s)
-        return memcpy(to, from, n);
-    while (n--)
-        d[n] = s[n];
-    return to;
-}
-
-int memcmp(const void *a, const void *b, size_t n) {
-    const u8 *x = a, *y = b;
-    for (; n; n--, x++, y++)
-        if (*x != *y)
-            return *x - *y;
-    return 0;
-}
-
-size_t strlen(const char *s) {
-    const char *end = s;
-    while (*end)
-        end++;
-    return (size_t)(end - s);
-}
-
-int strcmp(const char *a, const char *b) {
-    while (*a && *a == *b)
-        a++, b++;
-    return (u8)*a - (u8)*b;
-}
-
-int strncmp(const char *a, const char *b, size_t n) {
-    for (; n; n--, a++, b++)
-        if (*a != *b || !*a)
-            return (u8)*a - (u8)*b;
-    return 0;
-}
-
-char *strchr(const char *s, int c) {
-    for (; *s != (char)c; s++)
-        if (!*s)
-            return NULL;
-    return (char *)s;
-}
-
 int number(const char *text) {
-    bool negative = *text == '-';
-    int value = 0;
-    for (text += negative; *text >= '0' && *text <= '9'; text++)
-        value = value * 10 + (*text - '0');
-    return negative ? -value : value;
-}
-
-/* --- print: collects a line, and writes it at once ------------------------------------------ */
-
-struct out {
-    char text[512];
-    u32 used;
-};
-
-static void put(struct out *o, char c) {
-    if (o->used == sizeof(o->text)) {
-        write(1, o->text, o->used);
-        o->used = 0;
-    }
-    o->text[o->used++] = c;
-}
-
-static void put_padded(struct out *o, const char *text, u32 width, char fill, bool left) {
-    u32 n = strlen(text);
-    for (u32 i = n; !left && i < width; i++)
-        put(o, fill);
-    for (u32 i = 0; i < n; i++)
-        put(o, text[i]);
-    for (u32 i = n; left && i < width; i++)
-        put(o, ' ');
-}
-
-static const char *digits(char *end, u32 value, u32 base, bool negative) {
-    *--end = 0;
-    do
-        *--end = "0123456789abcdef"[value % base];
-    while (value /= base);
-    if (negative)
-        *--end = '-';
-    return end;
+    return *text == '-' ? -(int)parse_number(text + 1) : (int)parse_number(text);
 }
 
 void print(const char *format, ...) {
-    struct out o = {.used = 0};
-    char buffer[16];
+    char text[2048];
     va_list values;
     va_start(values, format);
-    for (; *format; format++) {
-        if (*format != '%') {
-            put(&o, *format);
-            continue;
-        }
-        bool left = *++format == '-';
-        format += left;
-        char fill = *format == '0' ? '0' : ' ';
-        u32 width = 0;
-        for (; *format >= '0' && *format <= '9'; format++)
-            width = width * 10 + (u32)(*format - '0');
-        if (*format == 's') {
-            put_padded(&o, va_arg(values, const char *), width, ' ', left);
-        } else if (*format == 'd') {
-            int v = va_arg(values, int);
-            put_padded(&o, digits(buffer + 16, v < 0 ? -(u32)v : (u32)v, 10, v < 0), width, fill, left);
-        } else if (*format == 'u' || *format == 'x') {
-            put_padded(&o, digits(buffer + 16, va_arg(values, u32), *format == 'u' ? 10 : 16, false), width, fill,
-                       left);
-        } else if (*format == 'c') {
-            put(&o, (char)va_arg(values, int));
-        } else {
-            put(&o, *format);
-        }
-    }
+    u32 n = (u32)format_list(text, sizeof(text), format, values);
     va_end(values);
-    write(1, o.text, o.used);
+    write(1, text, MIN(n, sizeof(text) - 1));
 }
 
 const char *error_text(int error) {

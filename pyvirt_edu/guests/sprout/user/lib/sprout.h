@@ -1,6 +1,7 @@
 /* A small C library for the programs that come with sprout. Calls return minus an error number. */
 #pragma once
 #include "../../include/linux.h"
+#include "../../include/text.h"
 
 extern char **environ;
 int syscall(int number, ...);
@@ -34,17 +35,7 @@ int signal(int number, void (*handler)(int));
 void power_off(void);
 
 char *getenv(const char *name);
-void *memcpy(void *to, const void *from, size_t n);
-void *memset(void *to, int value, size_t n);
-void *memmove(void *to, const void *from, size_t n);
-int memcmp(const void *a, const void *b, size_t n);
-size_t strlen(const char *s);
-int strcmp(const char *a, const char *b);
-int strncmp(const char *a, const char *b, size_t n);
-char *strchr(const char *s, int c);
 int number(const char *text);
-void print(const char *format, ...) __attribute__((format(printf, 1, 2)));  /* %s %c %d %u %x, widths */
+void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *error_text(int error);
 u64 cycles(void);
-
-enum { WEXITED_MASK = 0x7f };
