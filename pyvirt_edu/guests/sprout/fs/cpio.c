@@ -17,40 +17,35 @@ static u32 field(const u8 *header, u32 index) {
     return value;
 }
 
-static int ensure_directories(char *path) {
+/* A new file; the directory that it is in is there. */
+static int make(const char *path, u32 mode, u32 device, struct inode **made) {
+    OWNED(inode) struct inode *dir = NULL;
+    char name[NAME_SIZE];
+    int error = path_parent(NULL, path, &dir, name);
+    return error ? error : dir->ops->create(dir, name, mode, device, made);
+}
+
+static int make_directories(char *path) {
     for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
-        struct inode *dir, *made;
-        char name[NAME_SIZE];
+        OWNED(inode) struct inode *dir = NULL;
         *slash = 0;
-        int error = path_find(NULL, path, true, &made);
-        if (error == -ENOENT) {
-            error = path_parent(NULL, path, &dir, name);
-            if (!error) {
-                error = dir->ops->create(dir, name, S_IFDIR | 0755, 0, &made);
-                inode_drop(dir);
-            }
-        }
+        int error = path_find(NULL, path, true, &dir);
+        if (error == -ENOENT)
+            error = make(path, S_IFDIR | 0755, 0, &dir);
         *slash = '/';
         if (error)
             return error;
-        inode_drop(made);
     }
     return 0;
 }
 
 static int unpack_member(const u8 *header, char *path, const u8 *contents, u32 size) {
-    struct inode *dir, *i;
-    char name[NAME_SIZE];
-    int error = ensure_directories(path);
-    if (!error)
-        error = path_parent(NULL, path, &dir, name);
-    if (error == -EEXIST || (!error && !strcmp(name, ".")))
+    OWNED(inode) struct inode *i = NULL;
+    if (!strcmp(path, "."))
         return 0; /* the root itself */
-    if (error)
-        return error;
-    u32 device = field(header, RMAJOR) << 8 | field(header, RMINOR);
-    error = dir->ops->create(dir, name, field(header, MODE), device, &i);
-    inode_drop(dir);
+    int error = make_directories(path);
+    if (!error)
+        error = make(path, field(header, MODE), field(header, RMAJOR) << 8 | field(header, RMINOR), &i);
     if (error)
         return error == -EEXIST ? 0 : error;
     struct transfer t = {(u32)contents, size, 0, true};
@@ -59,7 +54,6 @@ static int unpack_member(const u8 *header, char *path, const u8 *contents, u32 s
     i->mtime = field(header, MTIME);
     i->uid = field(header, UID);
     i->gid = field(header, GID);
-    inode_drop(i);
     return error;
 }
 

@@ -42,15 +42,14 @@ static int write_message(struct file *f, struct transfer *t) {
 
 /* A disk as one long file: whole sectors, and parts of them by reading and writing back. */
 static int transfer_disk(struct file *f, struct transfer *t, bool write) {
+    OWNED(memory) u8 *buffer = allocate(SECTOR);
     u32 drive = f->inode->device & 0xff;
-    u8 *buffer = allocate(SECTOR);
     int error = buffer ? 0 : -ENOMEM;
     while (t->left && !error) {
-        u32 sector = (u32)(f->offset / SECTOR), start = (u32)f->offset % SECTOR, n = MIN(t->left, SECTOR - start);
-        if (sector >= disk_sectors(drive)) {
-            error = write ? -ENOSPC : 0;
-            break;
-        }
+        u32 sector = (u32)(f->offset / SECTOR), start = (u32)f->offset % SECTOR;
+        u32 n = MIN(t->left, SECTOR - start);
+        if (sector >= disk_sectors(drive))
+            return write ? -ENOSPC : 0;
         if (!write || n < SECTOR)
             error = disk_read(drive, sector, 1, buffer);
         if (!error)
@@ -60,7 +59,6 @@ static int transfer_disk(struct file *f, struct transfer *t, bool write) {
         if (!error)
             f->offset += n;
     }
-    release(buffer);
     return error;
 }
 
@@ -119,46 +117,39 @@ const struct file_ops *device_ops(struct inode *i) {
 }
 
 /* A directory in the root that the archive may have brought already. */
-static int make_root_directory(const char *name, struct inode **dir) {
-    int error = root_inode->ops->lookup(root_inode, name, dir);
-    return error ? root_inode->ops->create(root_inode, name, S_IFDIR | 0755, 0, dir) : 0;
-}
-
 int mount_root_directory(const char *name, struct mount *m) {
     struct inode *on;
-    int error = make_root_directory(name, &on);
+    int error = root_inode->ops->lookup(root_inode, name, &on);
+    if (error)
+        error = root_inode->ops->create(root_inode, name, S_IFDIR | 0755, 0, &on);
     return error ? error : mount_attach(m, on);
+}
+
+static int make_device(struct inode *dir, const char *name, u32 mode, u32 number) {
+    OWNED(inode) struct inode *made = NULL;
+    return dir->ops->create(dir, name, mode, number, &made);
 }
 
 /* /dev/fd/N, for what a process has open. */
 static int make_descriptors(struct inode *root) {
-    struct inode *dir, *made;
+    OWNED(inode) struct inode *dir = NULL;
     int error = root->ops->create(root, "fd", S_IFDIR | 0755, 0, &dir);
     for (u32 i = 0; i < FILES && !error; i++) {
         char name[4];
         format_text(name, sizeof(name), "%u", i);
-        error = dir->ops->create(dir, name, S_IFCHR | 0666, DEVICE_DESCRIPTOR + i, &made);
-        if (!error)
-            inode_drop(made);
+        error = make_device(dir, name, S_IFCHR | 0666, DEVICE_DESCRIPTOR + i);
     }
-    if (!error)
-        inode_drop(dir);
     return error;
 }
 
 int devfs_start(void) {
-    struct inode *root = ramfs_tree("devfs"), *made;
-    if (!root)
-        return -ENOMEM;
+    struct inode *root = ramfs_tree("devfs");
+    int error = root ? make_descriptors(root) : -ENOMEM;
+    for (u32 i = 0; i < ARRAY_SIZE(devices) && !error; i++)
+        if (devices[i].ops != &disk_ops || disk_sectors(devices[i].number & 0xff))
+            error = make_device(root, devices[i].name, devices[i].mode, devices[i].number);
+    if (error)
+        return error;
     copy_string(root->mount->target, "/dev", 5);
-    for (u32 i = 0; i < ARRAY_SIZE(devices); i++) {
-        if (devices[i].ops == &disk_ops && !disk_sectors(devices[i].number & 0xff))
-            continue;
-        int error = root->ops->create(root, devices[i].name, devices[i].mode, devices[i].number, &made);
-        if (error)
-            return error;
-        inode_drop(made);
-    }
-    int error = make_descriptors(root);
-    return error ? error : mount_root_directory("dev", root->mount);
+    return mount_root_directory("dev", root->mount);
 }

@@ -144,69 +144,53 @@ static int make(u32 number, u32 mode, struct process *p, struct inode **found) {
     if (!*found)
         return -ENOMEM;
     (*found)->size = S_ISDIR(mode) ? 0 : PAGE;
-    if (p) {
-        (*found)->uid = p->euid;
-        (*found)->gid = p->egid;
-    }
+    (*found)->uid = p ? p->euid : 0;
+    (*found)->gid = p ? p->egid : 0;
     return 0;
-}
-
-static int lookup_file(const struct proc_file *files, u32 count, const char *name, u32 base, struct process *p,
-                       struct inode **found) {
-    for (u32 i = 0; i < count; i++)
-        if (!strcmp(files[i].name, name))
-            return make(base + i + 1, files[i].mode, p, found);
-    return -ENOENT;
 }
 
 static int lookup(struct inode *dir, const char *name, struct inode **found) {
     int pid = pid_of(dir);
+    struct process *p = NULL;
     if (!strcmp(name, "..")) {
         *found = inode_use(mount->root);
         return 0;
     }
-    if (pid) {
-        struct process *p = process_find(pid);
-        if (!p)
-            return -ENOENT;
-        return lookup_file(process_files, ARRAY_SIZE(process_files), name, dir->number, p, found);
-    }
-    struct process *p = *name >= '1' && *name <= '9' ? process_find((int)parse_number(name)) : NULL;
-    if (p)
-        return make((u32)p->pid << 8, S_IFDIR | 0555, p, found);
-    return lookup_file(top_files, ARRAY_SIZE(top_files), name, 0, NULL, found);
+    if (pid && !(p = process_find(pid)))
+        return -ENOENT;
+    const struct proc_file *files = pid ? process_files : top_files;
+    u32 count = pid ? ARRAY_SIZE(process_files) : ARRAY_SIZE(top_files);
+    for (u32 i = 0; i < count; i++)
+        if (!strcmp(files[i].name, name))
+            return make(((u32)pid << 8) + i + 1, files[i].mode, p, found);
+    if (!pid && *name >= '1' && *name <= '9')
+        p = process_find((int)parse_number(name));
+    return !pid && p ? make((u32)p->pid << 8, S_IFDIR | 0555, p, found) : -ENOENT;
 }
 
-static int list_files(const struct proc_file *files, u32 count, u32 base, u32 at, struct entry *e) {
-    if (at >= count)
-        return 0;
-    e->inode = base + at + 1;
-    e->type = files[at].mode >> 12;
-    copy_string(e->name, files[at].name, NAME_SIZE);
+static int list_one(struct entry *e, u32 number, u32 type, const char *name) {
+    e->inode = number;
+    e->type = type;
+    copy_string(e->name, name, NAME_SIZE);
     return 1;
 }
 
 /* Positions: ".", "..", the files; in the top directory then the slots of the process table. */
 static int list(struct inode *dir, u32 *position, struct entry *e) {
     u32 at = (*position)++, base = dir->number & ~0xffu;
-    if (at < 2) {
-        e->inode = at ? mount->root->number : dir->number;
-        e->type = DT_DIR;
-        copy_string(e->name, at ? ".." : ".", NAME_SIZE);
-        return 1;
-    }
+    const struct proc_file *files = base ? process_files : top_files;
+    u32 count = base ? ARRAY_SIZE(process_files) : ARRAY_SIZE(top_files);
+    if (at < 2)
+        return at ? list_one(e, mount->root->number, DT_DIR, "..") : list_one(e, dir->number, DT_DIR, ".");
     at -= 2;
-    if (pid_of(dir))
-        return list_files(process_files, ARRAY_SIZE(process_files), base, at, e);
-    if (at < ARRAY_SIZE(top_files))
-        return list_files(top_files, ARRAY_SIZE(top_files), 0, at, e);
-    for (u32 slot = at - ARRAY_SIZE(top_files); slot < process_slots; slot++)
+    if (at < count)
+        return list_one(e, base + at + 1, files[at].mode >> 12, files[at].name);
+    for (u32 slot = at - count; !base && slot < process_slots; slot++)
         if (processes[slot]) {
-            *position = slot + ARRAY_SIZE(top_files) + 3;
-            e->inode = (u32)processes[slot]->pid << 8;
-            e->type = DT_DIR;
-            format_text(e->name, NAME_SIZE, "%d", processes[slot]->pid);
-            return 1;
+            char name[12];
+            format_text(name, sizeof(name), "%d", processes[slot]->pid);
+            *position = slot + count + 3;
+            return list_one(e, (u32)processes[slot]->pid << 8, DT_DIR, name);
         }
     return 0;
 }
@@ -217,13 +201,11 @@ static int read(struct inode *i, struct transfer *t, u32 offset) {
         return -EISDIR;
     if (pid_of(i) && !p)
         return -ESRCH;
-    char *text = allocate(PAGE);
+    OWNED(memory) char *text = allocate(PAGE);
     if (!text)
         return -ENOMEM;
     u32 n = MIN((u32)file_of(i)->write(text, PAGE, p), PAGE);
-    int error = offset < n ? give(t, text + offset, MIN(t->left, n - offset)) : 0;
-    release(text);
-    return error;
+    return offset < n ? give(t, text + offset, MIN(t->left, n - offset)) : 0;
 }
 
 static int write(struct inode *i, struct transfer *t, u32 offset) {

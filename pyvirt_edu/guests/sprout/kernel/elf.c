@@ -49,8 +49,8 @@ static int map_segment(struct space *s, struct inode *i, const struct program_he
         error = space_map(s, first, zeros - first, prot, false, i, p->offset - start % PAGE);
     if (!error && end > zeros)
         error = space_map(s, zeros, end - zeros, prot, false, NULL, 0);
-    if (!error && p->memory_size > p->file_size && file_end < zeros && prot & PROT_WRITE)
-        error = copy_to_space(s, file_end, NULL, zeros - file_end) ? -ENOEXEC : 0; /* the page's rest */
+    if (!error && p->memory_size > p->file_size && file_end % PAGE && prot & PROT_WRITE)
+        error = copy_to_space(s, file_end, NULL, PAGE - file_end % PAGE) ? -ENOEXEC : 0;
     return error;
 }
 

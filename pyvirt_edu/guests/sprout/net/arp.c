@@ -4,7 +4,7 @@
  */
 #include "../include/network.h"
 
-enum { ENTRIES = 8, REQUEST = 0x0100, REPLY = 0x0200, ETHERNET = 0x0100 }; /* swapped */
+enum { NEIGHBOURS = 8, REQUEST = 0x0100, REPLY = 0x0200, ETHERNET = 0x0100 }; /* swapped */
 
 struct arp {
     u16 hardware, protocol;
@@ -16,65 +16,63 @@ struct arp {
     u32 to;
 } __attribute__((packed));
 
-static struct entry_of_arp {
+static struct neighbour {
     u32 address;
     bool known;
     u8 card[MAC];
     u8 *waiting; /* a frame without its addresses */
     u32 size;
-} entries[ENTRIES];
-static u32 next_entry;
+} neighbours[NEIGHBOURS];
+static u32 next_neighbour;
 
-static struct entry_of_arp *find(u32 address) {
-    for (u32 i = 0; i < ENTRIES; i++)
-        if (entries[i].address == address)
-            return &entries[i];
+static struct neighbour *find(u32 address) {
+    for (u32 i = 0; i < NEIGHBOURS; i++)
+        if (neighbours[i].address == address)
+            return &neighbours[i];
     return NULL;
 }
 
-static struct entry_of_arp *make(u32 address) {
-    struct entry_of_arp *e = &entries[next_entry++ % ENTRIES];
-    release(e->waiting);
-    *e = (struct entry_of_arp){.address = address};
-    return e;
+static struct neighbour *make(u32 address) {
+    struct neighbour *n = &neighbours[next_neighbour++ % NEIGHBOURS];
+    release(n->waiting);
+    *n = (struct neighbour){.address = address};
+    return n;
 }
 
+static void send_to(const u8 *card, u8 *frame, u32 size) {
+    struct frame_header *h = (void *)frame;
+    memcpy(h->to, card, MAC);
+    memcpy(h->from, card_address, MAC);
+    card_send(frame, size);
+}
+
+/* To one card, or with a question (card NULL) to all. */
 static void send_arp(u16 operation, const u8 *card, u32 to) {
+    static const u8 everybody[MAC] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
     u8 frame[SHORTEST_FRAME] = {0};
     struct frame_header *h = (void *)frame;
     struct arp *a = (void *)(frame + FRAME_HEADER);
     *a = (struct arp){ETHERNET, TYPE_IP, MAC, 4, operation, {0}, own_address, {0}, to};
     memcpy(a->from_card, card_address, MAC);
-    memset(h->to, 0xff, MAC);
-    if (card) {
+    if (card)
         memcpy(a->to_card, card, MAC);
-        memcpy(h->to, card, MAC);
-    }
-    memcpy(h->from, card_address, MAC);
     h->type = TYPE_ARP;
-    card_send(frame, sizeof(frame));
-}
-
-static void send_to(struct entry_of_arp *e, u8 *frame, u32 size) {
-    struct frame_header *h = (void *)frame;
-    memcpy(h->to, e->card, MAC);
-    memcpy(h->from, card_address, MAC);
-    card_send(frame, size);
+    send_to(card ? card : everybody, frame, sizeof(frame));
 }
 
 void arp_received(const u8 *data, u32 size) {
     const struct arp *a = (const void *)data;
     if (size < sizeof(*a) || a->hardware != ETHERNET || a->protocol != TYPE_IP || a->to != own_address)
         return;
-    struct entry_of_arp *e = find(a->from);
-    if (!e)
-        e = make(a->from);
-    memcpy(e->card, a->from_card, MAC);
-    e->known = true;
-    if (e->waiting) {
-        u8 *frame = e->waiting;
-        e->waiting = NULL;
-        send_to(e, frame, e->size);
+    struct neighbour *n = find(a->from);
+    if (!n)
+        n = make(a->from);
+    memcpy(n->card, a->from_card, MAC);
+    n->known = true;
+    if (n->waiting) {
+        u8 *frame = n->waiting;
+        n->waiting = NULL;
+        send_to(n->card, frame, n->size);
         release(frame);
     }
     if (a->operation == REQUEST)
@@ -82,18 +80,18 @@ void arp_received(const u8 *data, u32 size) {
 }
 
 void arp_send(u32 next_hop, u8 *frame, u32 size) {
-    struct entry_of_arp *e = find(next_hop);
-    if (e && e->known) {
-        send_to(e, frame, size);
+    struct neighbour *n = find(next_hop);
+    if (n && n->known) {
+        send_to(n->card, frame, size);
         return;
     }
-    if (!e)
-        e = make(next_hop);
-    if (!e->waiting)
-        e->waiting = allocate(2048);
-    if (e->waiting) {
-        memcpy(e->waiting, frame, size);
-        e->size = size;
+    if (!n)
+        n = make(next_hop);
+    if (!n->waiting)
+        n->waiting = allocate(2048);
+    if (n->waiting) {
+        memcpy(n->waiting, frame, size);
+        n->size = size;
     }
     send_arp(REQUEST, NULL, next_hop);
 }

@@ -80,15 +80,13 @@ static int send_packet(struct socket *s, struct transfer *t, u32 to, u16 port) {
         return -EDESTADDRREQ;
     if (size > MOST_PAYLOAD)
         return -EMSGSIZE;
-    u8 *data = allocate(2048);
+    OWNED(memory) u8 *data = allocate(2048);
     int error = data ? take(t, data, size) : -ENOMEM;
     if (!error && s->protocol == IPPROTO_UDP && !s->port)
         error = bind_to(s, 0, 0);
-    if (!error && s->protocol == IPPROTO_UDP)
-        error = udp_send(to, port, s->port, data, size);
-    else if (!error)
-        error = ip_send(to, s->protocol, data, size, NULL, 0);
-    release(data);
+    if (!error)
+        error = s->protocol == IPPROTO_UDP ? udp_send(to, port, s->port, data, size)
+                                           : ip_send(to, s->protocol, data, size, NULL, 0);
     return error ? error : (int)size;
 }
 
@@ -172,14 +170,14 @@ int sys_socket(u32 family, u32 type, u32 protocol) {
     u32 kind = type & SOCK_TYPE;
     if (family != AF_INET)
         return -EAFNOSUPPORT;
-    if (kind == SOCK_DGRAM && (!protocol || protocol == IPPROTO_UDP))
-        protocol = IPPROTO_UDP;
-    else if (kind != SOCK_RAW || protocol != IPPROTO_ICMP) {
-        if (!told && kind == SOCK_STREAM)
-            print("%s[%d]: TCP is not supported\n", current->name, current->pid);
-        told |= kind == SOCK_STREAM;
-        return -EPROTONOSUPPORT;
+    if (kind == SOCK_STREAM && !told) {
+        print("%s[%d]: TCP is not supported\n", current->name, current->pid);
+        told = true;
     }
+    if (kind == SOCK_DGRAM && !protocol)
+        protocol = IPPROTO_UDP;
+    if (kind == SOCK_DGRAM ? protocol != IPPROTO_UDP : kind != SOCK_RAW || protocol != IPPROTO_ICMP)
+        return -EPROTONOSUPPORT;
     struct socket *s = allocate_zeroed(sizeof(*s));
     struct file *f = s ? file_new(&socket_ops, NULL, O_RDWR | (type & O_NONBLOCK)) : NULL;
     if (!f) {
@@ -192,10 +190,13 @@ int sys_socket(u32 family, u32 type, u32 protocol) {
     return descriptor_new(f, 0, type & O_CLOEXEC);
 }
 
-static struct file *socket_file(u32 fd, int *error) {
-    struct file *f = descriptor_file(fd);
-    *error = !f ? -EBADF : f->ops != &socket_ops ? -ENOTSOCK : 0;
-    return *error ? NULL : file_use(f);
+/* The socket behind a descriptor, which stays open while *f is held. */
+static int find_socket(u32 fd, struct file **f, struct socket **s) {
+    *f = descriptor_use(fd);
+    if (!*f)
+        return -EBADF;
+    *s = (*f)->data;
+    return (*f)->ops == &socket_ops ? 0 : -ENOTSOCK;
 }
 
 static int read_address(u32 at, u32 size, struct sockaddr_in *a) {
@@ -216,87 +217,73 @@ static int write_address(u32 at, u32 size_at, const struct sockaddr_in *a) {
 }
 
 int sys_bind(u32 fd, u32 at, u32 size) {
+    OWNED(file) struct file *f = NULL;
+    struct socket *s;
     struct sockaddr_in a;
-    int error;
-    struct file *f = socket_file(fd, &error);
-    if (!f)
-        return error;
-    error = read_address(at, size, &a);
+    int error = find_socket(fd, &f, &s);
     if (!error)
-        error = bind_to(f->data, a.address, a.port);
-    file_drop(f);
-    return error;
+        error = read_address(at, size, &a);
+    return error ? error : bind_to(s, a.address, a.port);
 }
 
 int sys_connect(u32 fd, u32 at, u32 size) {
+    OWNED(file) struct file *f = NULL;
+    struct socket *s;
     struct sockaddr_in a;
-    int error;
-    struct file *f = socket_file(fd, &error);
-    if (!f)
-        return error;
-    struct socket *s = f->data;
-    error = read_address(at, size, &a);
+    int error = find_socket(fd, &f, &s);
+    if (!error)
+        error = read_address(at, size, &a);
     if (!error && !s->port)
         error = bind_to(s, 0, 0);
-    if (!error) {
-        s->peer = a.address;
-        s->peer_port = s->protocol == IPPROTO_UDP ? a.port : 0;
-    }
-    file_drop(f);
-    return error;
+    if (error)
+        return error;
+    s->peer = a.address;
+    s->peer_port = s->protocol == IPPROTO_UDP ? a.port : 0;
+    return 0;
 }
 
 int sys_getsockname(u32 fd, u32 at, u32 size_at) {
-    int error;
-    struct file *f = socket_file(fd, &error);
-    if (!f)
+    OWNED(file) struct file *f = NULL;
+    struct socket *s;
+    int error = find_socket(fd, &f, &s);
+    if (error)
         return error;
-    struct socket *s = f->data;
-    struct sockaddr_in a = {AF_INET, s->port, s->address ? s->address : s->peer ? own_address : 0, {0}};
-    error = write_address(at, size_at, &a);
-    file_drop(f);
-    return error;
+    u32 address = s->address ? s->address : s->peer ? own_address : 0;
+    return write_address(at, size_at, &(struct sockaddr_in){AF_INET, s->port, address, {0}});
 }
 
 int sys_getpeername(u32 fd, u32 at, u32 size_at) {
-    int error;
-    struct file *f = socket_file(fd, &error);
-    if (!f)
-        return error;
-    struct socket *s = f->data;
-    struct sockaddr_in a = {AF_INET, s->peer_port, s->peer, {0}};
-    error = s->peer ? write_address(at, size_at, &a) : -ENOTCONN;
-    file_drop(f);
-    return error;
+    OWNED(file) struct file *f = NULL;
+    struct socket *s;
+    int error = find_socket(fd, &f, &s);
+    if (!error && !s->peer)
+        error = -ENOTCONN;
+    return error ? error : write_address(at, size_at, &(struct sockaddr_in){AF_INET, s->peer_port, s->peer, {0}});
 }
 
 int sys_sendto(u32 fd, u32 from, u32 size, u32 flags, u32 at, u32 address_size) {
-    struct sockaddr_in a = {0};
-    int error;
-    struct file *f = socket_file(fd, &error);
-    if (!f)
-        return error;
-    struct socket *s = f->data;
+    OWNED(file) struct file *f = NULL;
+    struct socket *s;
     struct transfer t = {from, size, 0, false};
-    if (at)
+    struct sockaddr_in a;
+    int error = find_socket(fd, &f, &s);
+    if (!error && at)
         error = read_address(at, address_size, &a);
-    if (!error)
-        error = send_packet(s, &t, at ? a.address : s->peer, at ? a.port : s->peer_port);
-    file_drop(f);
-    return error;
+    if (error)
+        return error;
+    return at ? send_packet(s, &t, a.address, a.port) : send_packet(s, &t, s->peer, s->peer_port);
 }
 
 int sys_recvfrom(u32 fd, u32 to, u32 size, u32 flags, u32 at, u32 size_at) {
-    struct sockaddr_in a;
-    int error;
-    struct file *f = socket_file(fd, &error);
-    if (!f)
-        return error;
+    OWNED(file) struct file *f = NULL;
+    struct socket *s;
     struct transfer t = {to, size, 0, false};
-    error = receive_packet(f, &t, flags, &a);
+    struct sockaddr_in a;
+    int error = find_socket(fd, &f, &s);
+    if (!error)
+        error = receive_packet(f, &t, flags, &a);
     if (!error)
         error = write_address(at, size_at, &a);
-    file_drop(f);
     return error ? error : (int)t.done;
 }
 
@@ -335,26 +322,25 @@ int sys_recvmsg(u32 fd, u32 at, u32 flags) {
 
 int sys_setsockopt(u32 fd, u32 level, u32 name, u32 value, u32 size) {
     enum { SOL_SOCKET = 1, RECEIVE_TIMEOUT = 20 };
+    OWNED(file) struct file *f = NULL;
+    struct socket *s;
     struct timeval32 t;
-    int error;
-    struct file *f = socket_file(fd, &error);
-    if (!f)
-        return error;
-    if (level == SOL_SOCKET && name == RECEIVE_TIMEOUT) {
-        error = size < sizeof(t) ? -EINVAL : copy_from_user(&t, value, sizeof(t));
-        if (!error)
-            ((struct socket *)f->data)->receive_timeout = ticks_of((u32)t.seconds, (u32)t.microseconds * 1000);
-    }
-    file_drop(f);
-    return error; /* the other options change nothing here */
+    int error = find_socket(fd, &f, &s);
+    if (error || level != SOL_SOCKET || name != RECEIVE_TIMEOUT)
+        return error; /* the other options change nothing here */
+    if (size < sizeof(t))
+        return -EINVAL;
+    if (copy_from_user(&t, value, sizeof(t)))
+        return -EFAULT;
+    s->receive_timeout = ticks_of((u32)t.seconds, (u32)t.microseconds * 1000);
+    return 0;
 }
 
+/* Every option is 0: there is no error pending, above all. */
 int sys_getsockopt(u32 fd, u32 level, u32 name, u32 value, u32 size_at) {
+    OWNED(file) struct file *f = NULL;
+    struct socket *s;
     u32 answer = 0, four = 4;
-    int error;
-    struct file *f = socket_file(fd, &error);
-    if (!f)
-        return error;
-    file_drop(f);
-    return copy_to_user(value, &answer, 4) || copy_to_user(size_at, &four, 4) ? -EFAULT : 0;
+    int error = find_socket(fd, &f, &s);
+    return error ? error : copy_to_user(value, &answer, 4) || copy_to_user(size_at, &four, 4) ? -EFAULT : 0;
 }
