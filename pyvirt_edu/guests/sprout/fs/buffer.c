@@ -57,7 +57,8 @@ struct buffer *buffer_get(u32 drive, u32 block, bool fresh) {
 }
 
 void buffer_put(struct buffer *b) {
-    b->pins--;
+    if (b)
+        b->pins--;
 }
 
 /* What is in the block does not matter any more. */

@@ -13,6 +13,9 @@ struct buffer {
 
 struct buffer *buffer_get(u32 drive, u32 block, bool fresh);
 void buffer_put(struct buffer *b);
+static inline void owned_buffer(struct buffer **b) {
+    buffer_put(*b);
+}
 int buffer_write(struct buffer *b);
 void buffer_forget(u32 drive, u32 block);
 int buffer_write_all(u32 drive);

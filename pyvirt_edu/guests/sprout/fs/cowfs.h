@@ -53,19 +53,44 @@ struct cow_inode {
     struct cow_inode *next;
 };
 
-/* fs/cowfs_blocks.c */
+static inline struct cowfs *fs_of(struct inode *i) {
+    return i->mount->data;
+}
+
+static inline struct cow_inode *cow(struct inode *i) {
+    return (struct cow_inode *)i;
+}
+
+/* fs/cowfs_blocks.c: blocks come pinned, and NULL where a file has a hole */
 bool bit(const u8 *map, u32 n);
+void set_bit(u8 *map, u32 n, bool value);
 u32 count_free(struct cowfs *fs);
 int block_of(struct cowfs *fs, const struct disk_inode *d, u32 index, u32 *block);
-struct buffer *block_to_read(struct cowfs *fs, const struct disk_inode *d, u32 index, int *error);
-struct buffer *block_to_write(struct cowfs *fs, struct disk_inode *d, u32 index, int *error);
+int block_to_read(struct cowfs *fs, const struct disk_inode *d, u32 index, struct buffer **b);
+int block_to_write(struct cowfs *fs, struct disk_inode *d, u32 index, struct buffer **b);
 void free_blocks(struct cowfs *fs, struct disk_inode *d, u32 from);
+
+/* fs/cowfs_commit.c */
 int commit(struct cowfs *fs);
-
-/* fs/cowfs_mount.c */
 u32 super_checksum(const struct superblock *s);
+int begin(struct cowfs *fs, bool takes_space, struct sleep_lock **held);
 
-/* fs/cowfs.c */
+/* fs/cowfs_inode.c */
 extern const struct inode_ops cowfs_ops;
-int inode_store(struct cowfs *fs, u32 number, const struct disk_inode *d);
-int inode_load(struct cowfs *fs, u32 number, struct inode **found);
+int cow_load(struct cowfs *fs, u32 number, struct inode **found);
+int cow_fetch(struct cowfs *fs, u32 number, struct disk_inode *d);
+int cow_put(struct cowfs *fs, u32 number, const struct disk_inode *d);
+int cow_store(struct inode *i);
+int cow_new(struct cowfs *fs, const struct disk_inode *d, struct inode **made);
+/* fs/cowfs_directory.c */
+int cow_lookup(struct inode *dir, const char *name, struct inode **found);
+int cow_list(struct inode *dir, u32 *position, struct entry *e);
+int cow_create(struct inode *dir, const char *name, u32 mode, u32 device, struct inode **made);
+int cow_link(struct inode *dir, const char *name, struct inode *target);
+int cow_unlink(struct inode *dir, const char *name, struct inode *target);
+int cow_rename(struct inode *from, const char *old, struct inode *to, const char *name, struct inode *moved,
+               struct inode *replaced);
+/* fs/cowfs_file.c */
+int cow_read(struct inode *i, struct transfer *t, u32 offset);
+int cow_write(struct inode *i, struct transfer *t, u32 offset);
+int cow_resize(struct inode *i, u32 size);

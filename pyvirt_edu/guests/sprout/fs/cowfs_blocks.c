@@ -1,11 +1,11 @@
-/* cowfs: blocks, the way from a file to them, and the commit. See cowfs.h for the rule they keep. */
+/* cowfs: blocks, and the way from a file to them. See cowfs.h for the rule they keep. */
 #include "cowfs.h"
 
 bool bit(const u8 *map, u32 n) {
     return map[n / 8] >> n % 8 & 1;
 }
 
-static void set_bit(u8 *map, u32 n, bool value) {
+void set_bit(u8 *map, u32 n, bool value) {
     map[n / 8] = (u8)((map[n / 8] & ~(1u << n % 8)) | (u32)value << n % 8);
 }
 
@@ -40,51 +40,47 @@ static void free_block(struct cowfs *fs, u32 b) {
     }
 }
 
-static struct buffer *get(struct cowfs *fs, u32 block, bool fresh, int *error) {
+static int get(struct cowfs *fs, u32 block, bool fresh, struct buffer **b) {
     if (block < FIRST_BLOCK || block >= fs->super.blocks) {
         print("cowfs: block %u is not on the disk\n", block);
-        *error = -EUCLEAN;
-        return NULL;
+        return -EUCLEAN;
     }
-    struct buffer *b = buffer_get(fs->drive, block, fresh);
-    if (!b)
-        *error = -EIO;
-    return b;
+    *b = buffer_get(fs->drive, block, fresh);
+    return *b ? 0 : -EIO;
+}
+
+/* A fresh block, with what *slot points to in it; *slot points to the fresh one afterwards. */
+static int copy_block(struct cowfs *fs, u32 *slot, struct buffer **b) {
+    OWNED(buffer) struct buffer *from = NULL;
+    int error = *slot ? get(fs, *slot, false, &from) : 0;
+    if (error)
+        return error;
+    u32 new = new_block(fs);
+    if (!new)
+        return -ENOSPC;
+    error = get(fs, new, true, b);
+    if (error) {
+        free_block(fs, new);
+        return error;
+    }
+    if (from) {
+        memcpy((*b)->data, from->data, BLOCK);
+        free_block(fs, *slot);
+    }
+    *slot = new;
+    return 0;
 }
 
 /*
  * The block that *slot points to, to be changed: a fresh one in its place, if it is part of the
  * last commit. *slot itself must be in a block that may be changed.
  */
-static struct buffer *make_fresh(struct cowfs *fs, u32 *slot, int *error) {
-    u32 old = *slot;
-    struct buffer *b;
-    if (old && !bit(fs->committed, old)) {
-        b = get(fs, old, false, error);
-    } else {
-        u32 new = new_block(fs);
-        if (!new) {
-            *error = -ENOSPC;
-            return NULL;
-        }
-        b = get(fs, new, true, error);
-        struct buffer *from = b && old ? get(fs, old, false, error) : NULL;
-        if (!b || (old && !from)) {
-            if (b)
-                buffer_put(b);
-            free_block(fs, new);
-            return NULL;
-        }
-        if (from) {
-            memcpy(b->data, from->data, BLOCK);
-            buffer_put(from);
-            free_block(fs, old);
-        }
-        *slot = new;
-    }
-    if (b)
-        b->dirty = fs->changed = true;
-    return b;
+static int make_fresh(struct cowfs *fs, u32 *slot, struct buffer **b) {
+    bool fresh = *slot && !bit(fs->committed, *slot);
+    int error = fresh ? get(fs, *slot, false, b) : copy_block(fs, slot, b);
+    if (!error)
+        (*b)->dirty = fs->changed = true;
+    return error;
 }
 
 /* The way to block `index` of a file: which pointer of the inode, and then which in each block. */
@@ -109,43 +105,41 @@ static u32 *first_slot(struct disk_inode *d, u32 index, u32 depth) {
 /* Its number; 0: a hole. */
 int block_of(struct cowfs *fs, const struct disk_inode *d, u32 index, u32 *block) {
     u32 steps[2], depth = way(index, steps);
-    int error = 0;
     *block = *first_slot((struct disk_inode *)d, index, depth);
     for (u32 i = 0; i < depth && *block; i++) {
-        struct buffer *b = get(fs, *block, false, &error);
-        if (!b)
+        OWNED(buffer) struct buffer *b = NULL;
+        int error = get(fs, *block, false, &b);
+        if (error)
             return error;
         *block = ((u32 *)b->data)[steps[i]];
-        buffer_put(b);
     }
     return 0;
 }
 
-/* NULL with *error 0: a hole. */
-struct buffer *block_to_read(struct cowfs *fs, const struct disk_inode *d, u32 index, int *error) {
+int block_to_read(struct cowfs *fs, const struct disk_inode *d, u32 index, struct buffer **b) {
     u32 block;
-    *error = block_of(fs, d, index, &block);
-    return *error || !block ? NULL : get(fs, block, false, error);
+    int error = block_of(fs, d, index, &block);
+    return error || !block ? error : get(fs, block, false, b);
 }
 
-struct buffer *block_to_write(struct cowfs *fs, struct disk_inode *d, u32 index, int *error) {
+int block_to_write(struct cowfs *fs, struct disk_inode *d, u32 index, struct buffer **b) {
     u32 steps[2], depth = way(index, steps);
-    *error = 0;
-    struct buffer *b = make_fresh(fs, first_slot(d, index, depth), error);
-    for (u32 i = 0; i < depth && b; i++) {
-        struct buffer *next = make_fresh(fs, &((u32 *)b->data)[steps[i]], error);
-        buffer_put(b);
-        b = next;
+    int error = make_fresh(fs, first_slot(d, index, depth), b);
+    for (u32 i = 0; i < depth && !error; i++) {
+        OWNED(buffer) struct buffer *above = *b;
+        *b = NULL;
+        error = make_fresh(fs, &((u32 *)above->data)[steps[i]], b);
     }
-    return b;
+    return error;
 }
 
 /* Blocks below a pointer, `depth` levels above the data, from the one numbered `from` on. */
 static void free_tree(struct cowfs *fs, u32 *slot, u32 depth, u32 from) {
-    int error;
+    struct buffer *b = NULL;
     if (!*slot || *slot < FIRST_BLOCK || *slot >= fs->super.blocks)
         return;
-    struct buffer *b = !depth ? NULL : from ? make_fresh(fs, slot, &error) : get(fs, *slot, false, &error);
+    if (depth && (from ? make_fresh(fs, slot, &b) : get(fs, *slot, false, &b)))
+        b = NULL; /* it cannot be read: what is below it is lost until the next mount */
     u32 each = depth == 2 ? POINTERS : 1;
     for (u32 i = b ? from / each : POINTERS; i < POINTERS; i++) {
         u32 pointer = ((u32 *)b->data)[i], part = i == from / each ? from % each : 0;
@@ -153,8 +147,7 @@ static void free_tree(struct cowfs *fs, u32 *slot, u32 depth, u32 from) {
         if (from)
             ((u32 *)b->data)[i] = pointer;
     }
-    if (b)
-        buffer_put(b);
+    buffer_put(b);
     if (!from) {
         free_block(fs, *slot);
         *slot = 0;
@@ -170,29 +163,4 @@ void free_blocks(struct cowfs *fs, struct disk_inode *d, u32 from) {
     if (once < POINTERS)
         free_tree(fs, &d->indirect, 1, once);
     free_tree(fs, &d->twice_indirect, 2, twice);
-}
-
-/* Make the state in memory the state on the disk. */
-int commit(struct cowfs *fs) {
-    if (!fs->changed || fs->mount->read_only)
-        return 0;
-    u8 *sector = allocate_zeroed(SECTOR);
-    int error = sector ? buffer_write_all(fs->drive) : -ENOMEM;
-    if (!error)
-        error = disk_flush(fs->drive);
-    if (!error) {
-        fs->super.generation++;
-        fs->super.checksum = super_checksum(&fs->super);
-        memcpy(sector, &fs->super, sizeof(fs->super));
-        error = disk_write(fs->drive, fs->super.generation % 2 * BLOCK_SECTORS, 1, sector);
-    }
-    if (!error)
-        error = disk_flush(fs->drive);
-    release(sector);
-    if (error)
-        return error;
-    memcpy(fs->committed, fs->used, fs->super.blocks / 8 + 1);
-    fs->free = count_free(fs);
-    fs->changed = false;
-    return 0;
 }

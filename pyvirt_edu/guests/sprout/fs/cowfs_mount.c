@@ -5,14 +5,6 @@
  */
 #include "cowfs.h"
 
-u32 super_checksum(const struct superblock *s) {
-    u32 sum = 0x811c9dc5; /* FNV-1a */
-    const u8 *p = (const u8 *)s;
-    for (u32 i = 0; i < offsetof(struct superblock, checksum); i++)
-        sum = (sum ^ p[i]) * 0x01000193;
-    return sum;
-}
-
 static bool good(const struct superblock *s, u32 disk_blocks) {
     return s->magic == MAGIC && s->version == VERSION && s->checksum == super_checksum(s) &&
            s->blocks > FIRST_BLOCK && s->blocks <= MIN(disk_blocks, (u32)MOST_BLOCKS) &&
@@ -21,7 +13,7 @@ static bool good(const struct superblock *s, u32 disk_blocks) {
 
 /* The newer of two good superblocks. 1: both places are blank. */
 static int read_super(struct cowfs *fs, u32 disk_blocks) {
-    u8 *sector = allocate(SECTOR);
+    OWNED(memory) u8 *sector = allocate(SECTOR);
     bool blank = true, found = false;
     int error = sector ? 0 : -ENOMEM;
     for (u32 place = 0; place < 2 && !error; place++) {
@@ -35,7 +27,6 @@ static int read_super(struct cowfs *fs, u32 disk_blocks) {
             found = true;
         }
     }
-    release(sector);
     return error ? error : found ? 0 : blank ? 1 : -EINVAL;
 }
 
@@ -48,7 +39,7 @@ static bool mark(struct cowfs *fs, u32 block, u32 number) {
               bad ? "is not on the disk" : "another one has too");
         return false;
     }
-    fs->used[block / 8] = (u8)(fs->used[block / 8] | 1u << block % 8);
+    set_bit(fs->used, block, true);
     return true;
 }
 
@@ -60,12 +51,10 @@ static bool mark_tree(struct cowfs *fs, u32 block, u32 depth, u32 number) {
         return false;
     if (!depth)
         return true;
-    struct buffer *b = buffer_get(fs->drive, block, false);
+    OWNED(buffer) struct buffer *b = buffer_get(fs->drive, block, false);
     bool fine = b != NULL;
     for (u32 i = 0; b && i < POINTERS; i++)
         fine &= mark_tree(fs, ((u32 *)b->data)[i], depth - 1, number);
-    if (b)
-        buffer_put(b);
     return fine;
 }
 
@@ -80,15 +69,13 @@ static bool walk(struct cowfs *fs) {
     bool fine = mark_inode(fs, &fs->super.table, 0);
     u32 count = fs->super.table.size / INODE_SIZE;
     for (u32 first = 0; first < count; first += INODES_PER_BLOCK) {
-        int error;
-        struct buffer *b = block_to_read(fs, &fs->super.table, first / INODES_PER_BLOCK, &error);
-        if (!b)
+        OWNED(buffer) struct buffer *b = NULL;
+        if (block_to_read(fs, &fs->super.table, first / INODES_PER_BLOCK, &b) || !b)
             return false;
         const struct disk_inode *d = (void *)b->data;
         for (u32 i = 0; i < INODES_PER_BLOCK && first + i < count; i++)
             if (d[i].mode && d[i].links) /* without a name: it was open when the power went */
                 fine &= mark_inode(fs, &d[i], first + i);
-        buffer_put(b);
     }
     return fine;
 }
@@ -97,14 +84,11 @@ static bool walk(struct cowfs *fs) {
 static void clear_nameless(struct cowfs *fs) {
     static const struct disk_inode free_inode;
     for (u32 n = ROOT_NUMBER + 1; n < fs->super.table.size / INODE_SIZE; n++) {
-        int error;
-        struct buffer *b = block_to_read(fs, &fs->super.table, n / INODES_PER_BLOCK, &error);
-        if (!b)
+        struct disk_inode d;
+        if (cow_fetch(fs, n, &d))
             return;
-        struct disk_inode d = ((struct disk_inode *)b->data)[n % INODES_PER_BLOCK];
-        buffer_put(b);
         if (d.mode && !d.links)
-            inode_store(fs, n, &free_inode);
+            cow_put(fs, n, &free_inode);
     }
 }
 
@@ -119,16 +103,14 @@ static int format(struct cowfs *fs, u32 disk_blocks) {
     print("cowfs: a blank disk, it is formatted\n");
     fs->super = (struct superblock){.magic = MAGIC, .version = VERSION, .blocks = MIN(disk_blocks, (u32)MOST_BLOCKS)};
     fs->free = count_free(fs);
-    int error = inode_store(fs, ROOT_NUMBER, &root);
+    int error = cow_put(fs, ROOT_NUMBER, &root);
     return error ? error : commit(fs);
 }
 
 static int sync(struct mount *m) {
     struct cowfs *fs = m->data;
-    lock(&fs->lock);
-    int error = commit(fs);
-    unlock(&fs->lock);
-    return error;
+    OWNED(lock) struct sleep_lock *held = lock(&fs->lock);
+    return commit(fs);
 }
 
 static void usage(struct mount *m, struct statfs64 *s) {
@@ -190,35 +172,45 @@ static bool mounted(u32 drive) {
     return false;
 }
 
+/* The state in memory of a file system whose disk is not looked at yet. */
+static struct cowfs *new_cowfs(struct mount *m, u32 drive) {
+    struct cowfs *fs = allocate_zeroed(sizeof(*fs));
+    if (!fs)
+        return NULL;
+    fs->mount = m;
+    fs->drive = drive;
+    fs->used = allocate_zeroed(BLOCK);
+    fs->committed = allocate_zeroed(BLOCK);
+    buffer_drop_all(drive);
+    if (fs->used && fs->committed)
+        return fs;
+    dispose(fs);
+    return NULL;
+}
+
 int cowfs_mount(const char *source, struct inode *device, struct inode *on, const char *target, bool read_only) {
-    u32 drive = device->device & 0xff, disk_blocks = disk_sectors(drive) / BLOCK_SECTORS;
+    u32 drive = device->device & 0xff;
     if (mounted(drive))
         return -EBUSY;
-    struct cowfs *fs = allocate_zeroed(sizeof(*fs));
     struct mount *m = mount_new("cowfs", source, target);
-    int error = fs && m ? 0 : -ENOMEM;
-    if (!error && !((fs->used = allocate_zeroed(BLOCK)) && (fs->committed = allocate_zeroed(BLOCK))))
-        error = -ENOMEM;
-    if (!error) {
-        fs->mount = m;
-        fs->drive = drive;
-        m->data = fs;
-        buffer_drop_all(drive);
-        error = start(fs, disk_blocks, read_only);
+    struct cowfs *fs = m ? new_cowfs(m, drive) : NULL;
+    if (!fs) {
+        release(m);
+        return -ENOMEM;
     }
+    m->data = fs;
+    m->sync = sync;
+    m->usage = usage;
+    m->leave = leave;
+    int error = start(fs, disk_sectors(drive) / BLOCK_SECTORS, read_only);
     if (!error)
-        error = inode_load(fs, ROOT_NUMBER, &m->root);
+        error = cow_load(fs, ROOT_NUMBER, &m->root);
     if (!error && !is_directory(m->root))
         error = -EUCLEAN;
-    if (!error) {
-        m->sync = sync;
-        m->usage = usage;
-        m->leave = leave;
+    if (!error)
         error = mount_attach(m, on);
-    }
     if (error) {
-        if (fs)
-            dispose(fs);
+        dispose(fs);
         release(m);
     }
     return error;

@@ -83,8 +83,12 @@ void wake_sleepers(void);                       /* every tick */
 struct sleep_lock {
     struct process *holder;
 };
-void lock(struct sleep_lock *l);
+struct sleep_lock *lock(struct sleep_lock *l);
 void unlock(struct sleep_lock *l);
+static inline void owned_lock(struct sleep_lock **l) {
+    if (*l)
+        unlock(*l);
+}
 
 /* kernel/process.c */
 struct process *process_find(int pid);

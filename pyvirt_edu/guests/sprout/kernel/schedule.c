@@ -102,10 +102,11 @@ void wake_sleepers(void) {
     }
 }
 
-void lock(struct sleep_lock *l) {
+struct sleep_lock *lock(struct sleep_lock *l) {
     while (l->holder)
         sleep_firmly(l);
     l->holder = current;
+    return l;
 }
 
 void unlock(struct sleep_lock *l) {
