@@ -144,9 +144,27 @@ int space_protect(struct space *s, u32 start, u32 size, u32 prot);
 u32 space_find_room(struct space *s, u32 size);
 bool space_is_free(struct space *s, u32 start, u32 size);
 struct area *space_area(struct space *s, u32 address);
-int space_fault(struct space *s, u32 address, u32 why);
+
+/* An entry changed that the processor may remember. */
+static inline void space_refresh(struct space *s, u32 address) {
+    if (s == current->space)
+        mmu_flush(address);
+}
+
+/* Let the program have a frame: to write it only if it may, and nobody else has to look first. */
+static inline void space_set(struct space *s, const struct area *a, pte *e, u32 address, u32 frame, bool write) {
+    u32 bits = PTE_PRESENT | (a->prot ? PTE_USER : 0) | (write && a->prot & PROT_WRITE ? PTE_WRITE : 0);
+    mmu_set(e, frame | bits);
+    space_refresh(s, address);
+}
+
+void space_drop_pages(struct space *s, u32 start, u32 end);     /* the next touch finds fresh ones */
 u32 space_set_heap(struct space *s, u32 end);
 int space_move(struct space *s, u32 old, u32 old_size, u32 new, u32 new_size);
+
+/* kernel/page_fault.c */
+int space_fault(struct space *s, u32 address, u32 why);
+void page_fault(struct trap_frame *f);
 
 /* kernel/user_copy.c: the only way to a program's memory */
 void *user_page(struct space *s, u32 address, bool write);

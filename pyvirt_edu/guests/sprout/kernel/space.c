@@ -2,7 +2,7 @@
  * The memory of a program: a list of areas, filled page by page when they are touched.
  *
  * fork copies no page. Parent and child share all frames, read-only; whoever writes first gets a
- * copy (space_fault). There is no mark "copy on write" in an entry: the area says what the program
+ * copy (page_fault.c). There is no mark "copy on write" in an entry: the area says what the program
  * may do, the entry what it may do without the kernel looking.
  *
  * Kept: an entry is writable only if its area is, and its frame has no other owner or the area is
@@ -21,15 +21,6 @@ struct space *space_new(void) {
         return NULL;
     }
     return s;
-}
-
-static void refresh(struct space *s, u32 address) {
-    if (current && s == current->space)
-        mmu_flush(address);
-}
-
-static u32 bits_of(const struct area *a, bool write) {
-    return PTE_PRESENT | (a->prot ? PTE_USER : 0) | (write && a->prot & PROT_WRITE ? PTE_WRITE : 0);
 }
 
 /* --- areas ---------------------------------------------------------------------------------- */
@@ -69,8 +60,7 @@ static struct area *copy_area(const struct area *a) {
 }
 
 static void drop_area(struct area *a) {
-    if (a->inode)
-        inode_drop(a->inode);
+    inode_drop(a->inode);
     release(a);
 }
 
@@ -89,12 +79,12 @@ static int split(struct space *s, u32 at) {
     return 0;
 }
 
-static void drop_pages(struct space *s, u32 start, u32 end) {
+void space_drop_pages(struct space *s, u32 start, u32 end) {
     pte *e;
     for (u32 at = start; (e = page_next(s->root, &at, end)); at += PAGE) {
         u32 frame = *e & PTE_FRAME;
         mmu_set(e, 0);
-        refresh(s, at);
+        space_refresh(s, at);
         frame_release(frame);
         s->resident--;
     }
@@ -124,7 +114,7 @@ int space_unmap(struct space *s, u32 start, u32 size) {
     for (struct area **link = &s->areas; *link;) {
         struct area *a = *link;
         if (a->start >= start && a->end <= end) {
-            drop_pages(s, a->start, a->end);
+            space_drop_pages(s, a->start, a->end);
             *link = a->next;
             drop_area(a);
         } else {
@@ -136,10 +126,9 @@ int space_unmap(struct space *s, u32 start, u32 size) {
 
 static void protect_pages(struct space *s, struct area *a) {
     pte *e;
-    for (u32 at = a->start; (e = page_next(s->root, &at, a->end)); at += PAGE) {
-        mmu_set(e, (*e & PTE_FRAME) | bits_of(a, false)); /* the first write will look again */
-        refresh(s, at);
-    }
+    for (u32 at = a->start; (e = page_next(s->root, &at, a->end)); at += PAGE)
+        space_set(s, a, e, at, *e & PTE_FRAME, false); /* the first write will look again */
+
 }
 
 int space_protect(struct space *s, u32 start, u32 size, u32 prot) {
@@ -189,30 +178,33 @@ static int share_pages(struct space *from, struct space *to, struct area *a) {
     return 0;
 }
 
+static int copy_areas(struct space *from, struct space *to) {
+    struct area **link = &to->areas;
+    for (struct area *a = from->areas; a; a = a->next) {
+        struct area *copy = *link = copy_area(a);
+        if (!copy)
+            return -ENOMEM;
+        copy->next = NULL;
+        link = &copy->next;
+        int error = share_pages(from, to, a);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
 struct space *space_fork(struct space *from) {
     struct space *s = space_new();
-    int error = s ? 0 : -ENOMEM;
-    struct area **link = s ? &s->areas : NULL;
-    for (struct area *a = from->areas; a && !error; a = a->next) {
-        *link = copy_area(a);
-        if (*link) {
-            (*link)->next = NULL;
-            link = &(*link)->next;
-            error = share_pages(from, s, a);
-        } else {
-            error = -ENOMEM;
-        }
-    }
-    mmu_load(current->space->root); /* the parent's entries became read-only */
-    if (s && error) {
-        space_release(s);
+    if (!s)
         return NULL;
-    }
-    if (s) {
-        s->heap_start = from->heap_start;
-        s->heap_end = from->heap_end;
-    }
-    return s;
+    s->heap_start = from->heap_start;
+    s->heap_end = from->heap_end;
+    int error = copy_areas(from, s);
+    mmu_load(from->root); /* the parent's entries became read-only */
+    if (!error)
+        return s;
+    space_release(s);
+    return NULL;
 }
 
 void space_release(struct space *s) {
@@ -220,81 +212,12 @@ void space_release(struct space *s) {
         return;
     while (s->areas) {
         struct area *a = s->areas;
-        drop_pages(s, a->start, a->end);
+        space_drop_pages(s, a->start, a->end);
         s->areas = a->next;
         drop_area(a);
     }
     page_root_free(s->root);
     release(s);
-}
-
-/* --- page faults ---------------------------------------------------------------------------- */
-
-/* A page of the file, to share if the file system has it in RAM, else a copy; 0: no memory. */
-static int page_of_file(struct area *a, u32 address, u32 *frame) {
-    u32 offset = a->offset + (PAGE_DOWN(address) - a->start);
-    *frame = a->inode->ops->page ? a->inode->ops->page(a->inode, offset / PAGE) : 0;
-    if (*frame)
-        return 0;
-    *frame = frame_allocate_user();
-    if (!*frame)
-        return -ENOMEM;
-    memset(to_virtual(*frame), 0, PAGE);
-    struct transfer t = {(u32)to_virtual(*frame), PAGE, 0, true};
-    int error = offset < a->inode->size ? a->inode->ops->read(a->inode, &t, offset) : 0;
-    if (error < 0)
-        frame_release(*frame);
-    return error < 0 ? error : 0;
-}
-
-static int fetch(struct area *a, u32 address, u32 *frame) {
-    if (a->inode)
-        return page_of_file(a, address, frame);
-    *frame = frame_allocate_user();
-    if (!*frame)
-        return -ENOMEM;
-    memset(to_virtual(*frame), 0, PAGE);
-    return 0;
-}
-
-/* The frame for somebody who writes: the only owner keeps it, others get a copy. */
-static int own(struct area *a, u32 *frame) {
-    if (a->shared || frame_of(*frame)->owners == 1)
-        return 0;
-    u32 copy = frame_allocate_user();
-    if (!copy)
-        return -ENOMEM;
-    memcpy(to_virtual(copy), to_virtual(*frame), PAGE);
-    frame_release(*frame);
-    *frame = copy;
-    return 0;
-}
-
-/* A program touched a page that its entry does not allow: 0 if it may try again. */
-int space_fault(struct space *s, u32 address, u32 why) {
-    struct area *a = space_area(s, address);
-    if (!a || !a->prot || (why & FAULT_WRITE && !(a->prot & PROT_WRITE)))
-        return -EFAULT;
-    pte *e = page_entry(s->root, address, true);
-    if (!e)
-        return -ENOMEM;
-    u32 frame = *e & PTE_FRAME;
-    int error = 0;
-    if (!frame) {
-        error = fetch(a, address, &frame); /* may sleep */
-        if (error)
-            return error;
-        if (*e) { /* somebody else who shares the space was faster */
-            frame_release(frame);
-            return 0;
-        }
-        s->resident++;
-    }
-    if (why & FAULT_WRITE)
-        error = own(a, &frame);
-    mmu_set(e, frame | bits_of(a, why & FAULT_WRITE && !error));
-    refresh(s, PAGE_DOWN(address));
-    return error;
 }
 
 /* --- brk and mremap ------------------------------------------------------------------------- */

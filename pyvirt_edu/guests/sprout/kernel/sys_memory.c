@@ -103,17 +103,9 @@ int sys_madvise(u32 start, u32 size, u32 advice) {
     enum { DONTNEED = 4 };
     if (start % PAGE)
         return -EINVAL;
-    pte *e;
-    u32 end = advice == DONTNEED && range_good(start, size) ? start + PAGE_UP(size) : 0;
-    for (u32 at = start; (e = page_next(current->space->root, &at, end)); at += PAGE) {
-        struct area *a = space_area(current->space, at);
-        if (!a || a->shared)
-            continue;
-        u32 frame = *e & PTE_FRAME; /* the next touch finds a fresh page */
-        mmu_set(e, 0);
-        mmu_flush(at);
-        frame_release(frame);
-        current->space->resident--;
-    }
+    u32 end = advice == DONTNEED && range_good(start, size) ? start + PAGE_UP(size) : start;
+    for (struct area *a = current->space->areas; a; a = a->next)
+        if (!a->shared && a->start < end && start < a->end)
+            space_drop_pages(current->space, MAX(start, a->start), MIN(end, a->end));
     return 0;
 }

@@ -23,49 +23,6 @@ static void interrupt(u32 irq) {
     pic_end(irq);
 }
 
-/* Of two processes: which one is to go? The larger one; of about the same size, the younger one. */
-static bool rather(struct process *a, struct process *b) {
-    u32 x = a->space->resident / 64, y = b->space->resident / 64;
-    return x > y || (x == y && a->started > b->started);
-}
-
-/* Somebody has to go, though never init. Until it has gone, whoever asked waits. */
-static void out_of_memory(struct trap_frame *f, u32 address) {
-    struct process *victim = NULL;
-    bool going = false;
-    if (current->pending & signal_bit(SIGKILL))
-        return; /* it is the one, and ends on its way out */
-    for (u32 i = 0; i < process_slots; i++) {
-        struct process *p = processes[i];
-        if (!p || !p->space || p == init_process)
-            continue;
-        if (p->pending & signal_bit(SIGKILL))
-            going |= p->state == RUNNABLE; /* one that waits for another may wait for memory */
-        else if (!victim || rather(p, victim))
-            victim = p;
-    }
-    if (!going && (!victim || victim == current)) {
-        signal_crash(f, SIGKILL, 0, address, "out of memory");
-        return;
-    }
-    if (!going) {
-        print("out of memory: %s[%d] is ended, it has %u pages\n", victim->name, victim->pid,
-              victim->space->resident);
-        signal_send(victim, SIGKILL);
-    }
-    schedule(); /* current tries again when its turn comes */
-}
-
-static void page_fault(struct trap_frame *f) {
-    u32 address = mmu_fault_address();
-    int error = space_fault(current->space, address, f->error);
-    if (error == -ENOMEM)
-        out_of_memory(f, address);
-    else if (error)
-        signal_crash(f, error == -EIO ? SIGBUS : SIGSEGV, f->error & FAULT_PRESENT ? 2 : 1, address,
-                     f->error & FAULT_WRITE ? "bad write" : f->eip == address ? "bad jump" : "bad read");
-}
-
 static const struct {
     u8 vector, signal, code;
     const char *what;
