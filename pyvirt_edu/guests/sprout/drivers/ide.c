@@ -49,15 +49,9 @@ static void command(u32 drive, u32 sector, u32 count, u8 what) {
 /* Until the drive wants something: 0, or -EIO. */
 static int wait(void) {
     u32 end = ticks + PATIENCE;
-    while (!interrupted) {
-        current->state = SLEEPING;
-        current->channel = &interrupted;
-        current->wake_at = end;
-        current->interruptible = false;
-        schedule();
-        if ((i32)(ticks - end) >= 0)
+    while (!interrupted)
+        if (!sleep_firmly(&interrupted, end))
             return -EIO;
-    }
     interrupted = false;
     return port_in8(STATUS) & (BUSY | FAULT | FAILED) ? -EIO : 0;
 }

@@ -75,7 +75,7 @@ extern bool need_reschedule;
 void schedule(void);                            /* let somebody else run */
 void give_way(void);                            /* the same, if the slice is over; in long work */
 int sleep_on(void *channel, u32 wake_at);       /* 0, -ERESTART or -ETIMEDOUT */
-void sleep_firmly(void *channel);               /* no signal ends it */
+bool sleep_firmly(void *channel, u32 wake_at);  /* no signal ends it; false: it is too late */
 void wake_up(void *channel);
 void make_runnable(struct process *p);
 extern char poll_channel;                       /* woken when any file may have become ready */

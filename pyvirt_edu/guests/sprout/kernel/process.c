@@ -127,7 +127,7 @@ int process_fork(struct trap_frame *f, u32 flags, u32 stack, u32 parent_tid, u32
         child->vfork_parent = current;
     make_runnable(child);
     while (flags & CLONE_VFORK && process_find(pid) == child && child->vfork_parent == current)
-        sleep_firmly(child);
+        sleep_firmly(child, 0);
     return pid;
 }
 

@@ -73,8 +73,9 @@ int sleep_on(void *channel, u32 wake_at) {
     return signal_waiting(current) ? -ERESTART : 0;
 }
 
-void sleep_firmly(void *channel) {
-    sleep(channel, 0, false);
+bool sleep_firmly(void *channel, u32 wake_at) {
+    sleep(channel, wake_at, false);
+    return !current->timed_out;
 }
 
 void wake_up(void *channel) {
@@ -104,7 +105,7 @@ void wake_sleepers(void) {
 
 struct sleep_lock *lock(struct sleep_lock *l) {
     while (l->holder)
-        sleep_firmly(l);
+        sleep_firmly(l, 0);
     l->holder = current;
     return l;
 }

@@ -74,13 +74,17 @@ static void wake_readers(void) {
     wake_up(&poll_channel);
 }
 
+static void forget_input(void) {
+    length = first = used = 0;
+}
+
 static bool control_signal(char c) {
     int number = c == termios.c_cc[VINTR] ? SIGINT : c == termios.c_cc[VQUIT] ? SIGQUIT
                  : c == termios.c_cc[VSUSP] ? SIGTSTP : 0;
     if (!number || !(termios.c_lflag & ISIG) || !c)
         return false;
     if (!(termios.c_lflag & NOFLSH))
-        length = first = used = 0;
+        forget_input();
     echo(c);
     signal_group(foreground, number);
     return true;
@@ -241,14 +245,14 @@ static int tty_ioctl(struct file *f, u32 command, u32 argument) {
     case TCGETS:
         return copy_to_user(argument, &termios, sizeof(termios));
     case TCSETSF:
-        length = first = used = 0;
-        return copy_from_user(&termios, argument, sizeof(termios));
+        forget_input();
+        /* fall through */
     case TCSETS:
     case TCSETSW:
         return copy_from_user(&termios, argument, sizeof(termios));
     case TCFLSH:
         if (argument != 1)
-            length = first = used = 0;
+            forget_input();
         return 0;
     case TCSBRK:
     case TCXONC:

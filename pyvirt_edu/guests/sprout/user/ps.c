@@ -11,9 +11,7 @@ int main(void) {
             char text[512], *p, *end;
             if (*name < '1' || *name > '9')
                 continue;
-            memcpy(path, "/proc/", 6);
-            memcpy(path + 6, name, strlen(name) + 1);
-            memcpy(path + 6 + strlen(name), "/stat", 6);
+            format_text(path, sizeof(path), "/proc/%s/stat", name);
             int fd = open(path, O_RDONLY), size = fd < 0 ? fd : read(fd, text, sizeof(text) - 1);
             if (fd >= 0)
                 close(fd);

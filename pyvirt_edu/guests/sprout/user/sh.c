@@ -1,6 +1,8 @@
 /*
  * A small shell: commands with arguments, quotes, $NAME and $?, redirection (< > >> 2>), pipes,
  * `;`, `&&`, `||` and `&`. Each pipeline is a process group and has the terminal while it runs.
+ *
+ * Kept: what the shell opens for itself is closed by exec; a program finds 0, 1 and 2 open.
  */
 #include "lib/sprout.h"
 
@@ -30,16 +32,14 @@ static bool name_char(char c) {
     return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
+/* What stands for $NAME or $? */
 static const char *expand(const char *p) {
-    char name[32], digits[12], *d = digits + sizeof(digits);
-    u32 n = 0, value = (u32)last_status;
+    char name[32];
+    u32 n = 0;
     if (*p == '?') {
-        *--d = 0;
-        do
-            *--d = (char)('0' + value % 10);
-        while (value /= 10);
-        while (*d)
-            put(*d++);
+        format_text(name, sizeof(name), "%d", last_status);
+        for (const char *v = name; *v; v++)
+            put(*v);
         return p + 1;
     }
     while (name_char(*p) && n < sizeof(name) - 1)
@@ -96,7 +96,8 @@ static bool builtin(struct stage *s) {
     } else if (!strcmp(name, "true") || !strcmp(name, "false")) {
         last_status = *name == 'f';
     } else if (!strcmp(name, "help")) {
-        print("cd DIR, exit N, true, false, help; programs are in /bin. a | b, < > >> 2>, ; && || &, $NAME, $?\n");
+        print("cd DIR, exit N, true, false, help; programs are in /bin. "
+              "a | b, < > >> 2>, ; && || &, $NAME, $?\n");
     } else {
         return false;
     }
@@ -117,23 +118,27 @@ static void redirect(const char *path, int flags, int fd) {
     close(opened);
 }
 
+/* The signals that the terminal sends are for the commands, not for the shell itself. */
+static void terminal_signals(int what) {
+    static const int numbers[] = {SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU};
+    for (u32 i = 0; i < ARRAY_SIZE(numbers); i++)
+        signal(numbers[i], (void (*)(int))what);
+}
+
+/* In the child: its place among the groups, its input and output; then the program. */
 static void run_stage(struct stage *s, int in, int out, int group, bool front) {
     if (interactive) {
-        syscall(57, 0, group); /* setpgid */
+        setpgid(0, group);
         if (front) {
             int own = getpid();
             ioctl(0, TIOCSPGRP, group ? &group : &own);
         }
-        for (int number = SIGINT; number <= SIGTTOU; number++)
-            if (number == SIGINT || number == SIGQUIT || number >= SIGTSTP)
-                signal(number, (void (*)(int))SIG_DFL);
+        terminal_signals(SIG_DFL);
     }
     if (in != 0)
         dup2(in, 0);
     if (out != 1)
         dup2(out, 1);
-    for (int fd = 3; fd < 64; fd++)
-        close(fd);
     redirect(s->in, O_RDONLY, 0);
     redirect(s->out, O_WRONLY | O_CREAT | (s->append ? O_APPEND : O_TRUNC), 1);
     redirect(s->errors, O_WRONLY | O_CREAT | O_TRUNC, 2);
@@ -172,7 +177,7 @@ static void run_pipeline(int count, bool background) {
         return;
     for (int i = 0; i < count; i++) {
         int ends[2] = {0, 1};
-        if (i + 1 < count && pipe(ends) < 0)
+        if (i + 1 < count && pipe(ends, O_CLOEXEC) < 0)
             break;
         int pid = fork();
         if (!pid)
@@ -189,7 +194,7 @@ static void run_pipeline(int count, bool background) {
         }
         group = group ? group : pid;
         if (interactive)
-            syscall(57, pid, group);
+            setpgid(pid, group); /* as in the child: whoever comes first */
         last = pid;
         started++;
     }
@@ -290,15 +295,14 @@ int main(int argc, char **argv) {
         run_line(argv[2]);
         return last_status;
     }
-    if (argc > 1 && (fd = open(argv[1], O_RDONLY)) < 0) {
+    if (argc > 1 && (fd = open(argv[1], O_RDONLY | O_CLOEXEC)) < 0) {
         print("sh: %s: %s\n", argv[1], error_text(fd));
         return 127;
     }
     interactive = argc == 1 && !ioctl(0, TCGETS, &t);
-    shell_group = syscall(65);
-    for (int number = SIGINT; interactive && number <= SIGTTOU; number++)
-        if (number == SIGINT || number == SIGQUIT || number >= SIGTSTP)
-            signal(number, (void (*)(int))SIG_IGN);
+    shell_group = getpgrp();
+    if (interactive)
+        terminal_signals(SIG_IGN);
     for (;;) {
         while (waitpid(-1, &(int){0}, WNOHANG) > 0)
             ;

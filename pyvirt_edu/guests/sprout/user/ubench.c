@@ -45,8 +45,8 @@ static void fork_and_exec(void) {
 static void context_switch(u32 times) {
     int there[2], back[2];
     char c = 0;
-    pipe(there);
-    pipe(back);
+    pipe(there, 0);
+    pipe(back, 0);
     int pid = fork();
     if (!pid) {
         close(there[1]);
@@ -64,7 +64,7 @@ static void context_switch(u32 times) {
 
 static void pipe_page(u32 times) {
     int ends[2];
-    pipe(ends);
+    pipe(ends, 0);
     MEASURE("pipe, 4 KiB", times, write(ends[1], page, PAGE); read(ends[0], page, PAGE));
     close(ends[0]);
     close(ends[1]);
@@ -82,7 +82,7 @@ static void page_faults(u32 times) {
         p[i * PAGE] = 1;
     report("page fault, new page", cycles() - start, times);
     int ends[2];
-    pipe(ends);
+    pipe(ends, 0);
     int pid = fork();
     if (!pid) {
         start = cycles();

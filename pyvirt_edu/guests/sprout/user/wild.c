@@ -106,7 +106,7 @@ static void bomb(void) {
 
 static void descriptors(void) {
     int ends[2];
-    while (pipe(ends) >= 0)
+    while (pipe(ends, 0) >= 0)
         ;
     exit(0);
 }

@@ -26,6 +26,14 @@ int getpid(void) {
     return syscall(20);
 }
 
+int setpgid(int pid, int group) {
+    return syscall(57, pid, group);
+}
+
+int getpgrp(void) {
+    return syscall(65);
+}
+
 int open(const char *path, int flags, ...) {
     return syscall(5, path, flags, 0666);
 }
@@ -46,8 +54,8 @@ int dup2(int fd, int to) {
     return syscall(63, fd, to);
 }
 
-int pipe(int fds[2]) {
-    return syscall(42, fds);
+int pipe(int fds[2], int flags) {
+    return syscall(331, fds, flags);
 }
 
 int chdir(const char *path) {

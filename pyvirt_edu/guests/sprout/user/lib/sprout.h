@@ -14,12 +14,14 @@ int execute(char *const argv[]);            /* the program is looked for in PATH
 int waitpid(int pid, int *status, int options);
 int kill(int pid, int number);
 int getpid(void);
+int setpgid(int pid, int group);
+int getpgrp(void);
 int open(const char *path, int flags, ...);
 int read(int fd, void *to, u32 size);
 int write(int fd, const void *from, u32 size);
 int close(int fd);
 int dup2(int fd, int to);
-int pipe(int fds[2]);
+int pipe(int fds[2], int flags);
 int chdir(const char *path);
 int mkdir(const char *path, int mode);
 int unlink(const char *path);
