@@ -26,11 +26,12 @@ static int write_stat(char *to, u32 size, struct process *p) {
 }
 
 static int write_status(char *to, u32 size, struct process *p) {
+    u32 u = p->ids[USER], eu = p->ids[EFFECTIVE_USER], g = p->ids[GROUP], eg = p->ids[EFFECTIVE_GROUP];
     return format_text(to, size,
                        "Name:\t%s\nState:\t%c\nPid:\t%d\nPPid:\t%d\nUid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n"
                        "VmRSS:\t%u kB\n",
-                       p->name, state_letters[p->state], p->pid, p->parent ? p->parent->pid : 0, p->uid, p->euid,
-                       p->uid, p->euid, p->gid, p->egid, p->gid, p->egid, p->space ? p->space->resident * 4 : 0);
+                       p->name, state_letters[p->state], p->pid, p->parent ? p->parent->pid : 0, u, eu, u, eu, g, eg,
+                       g, eg, p->space ? p->space->resident * 4 : 0);
 }
 
 static int write_cmdline(char *to, u32 size, struct process *p) {
@@ -144,8 +145,8 @@ static int make(u32 number, u32 mode, struct process *p, struct inode **found) {
     if (!*found)
         return -ENOMEM;
     (*found)->size = S_ISDIR(mode) ? 0 : PAGE;
-    (*found)->uid = p ? p->euid : 0;
-    (*found)->gid = p ? p->egid : 0;
+    (*found)->uid = p ? p->ids[EFFECTIVE_USER] : 0;
+    (*found)->gid = p ? p->ids[EFFECTIVE_GROUP] : 0;
     return 0;
 }
 

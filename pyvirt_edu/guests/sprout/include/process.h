@@ -30,41 +30,50 @@ struct space {
     u32 resident;       /* pages present */
 };
 
+/* Whose a process is. Nobody looks at that but the programs: all processes may do everything. */
+enum id { USER, GROUP, EFFECTIVE_USER, EFFECTIVE_GROUP, IDS };
+
 struct process {
-    struct arch_state arch;
-    u32 slot, stack_top;
-    int pid, group, session;
-    struct process *parent;
+    u32 slot, stack_top;    /* its number in `processes`, and the end of its kernel stack */
+    int pid;
+    struct space *space;    /* NULL: it is ending */
+
+    /* Sleeping and running: schedule.c */
     enum process_state state;
     struct process *run_next;
-    char name[16], path[64];
-    struct space *space;
-
-    void *channel;      /* what it sleeps for */
-    u32 wake_at;        /* tick, 0: none */
+    void *channel;          /* what it sleeps for */
+    u32 wake_at;            /* tick, 0: none */
     bool interruptible, timed_out;
-    struct process *vfork_parent;
+    u32 user_ticks, system_ticks, child_user_ticks, child_system_ticks, started;
+    u32 alarm_at, alarm_every;
+
+    /* Its end, for its parent: process.c */
     int exit_status;
     bool stop_reported, continued;
-    u32 user_ticks, system_ticks, child_user_ticks, child_system_ticks, started;
-    u32 clear_tid;      /* user address to clear at exit */
+    struct process *vfork_parent;
+    u32 clear_tid;          /* user address to clear at exit */
 
-    u64 pending, blocked, saved_mask;
+    /* Signals and calls under way: signal.c */
+    u64 pending, saved_mask;
     bool restore_mask;
-    struct sigaction actions[SIGNALS];
-    struct sigaltstack altstack;
     u32 fault_address;
     int fault_code;
-    u32 alarm_at, alarm_every;
-    u32 call;           /* the system call under way, for a restart; -1 if none */
+    u32 call;               /* the system call under way, for a restart; -1 if none */
 
-    u32 uid, gid, euid, egid, umask;
-    struct inode *cwd;
-    struct inode *executable;
+    /* From here on, a child begins with what its parent has: inherit() in process.c */
+    struct arch_state arch;
+    char name[16], path[64];
+    struct process *parent; /* but for this */
+    int group, session;
     bool has_tty;
+    u64 blocked;
+    struct sigaction actions[SIGNALS];
+    struct sigaltstack altstack;
+    u32 ids[IDS], umask;
+    u32 arguments, arguments_end;   /* where argv's strings lie, for /proc */
+    struct inode *cwd, *executable;
     struct file *files[FILES];
     u64 close_on_exec;
-    u32 arguments, arguments_end;   /* where argv's strings lie, for /proc */
 };
 
 extern struct process *current, *processes[PROCESSES], *init_process;

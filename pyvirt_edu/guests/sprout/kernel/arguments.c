@@ -91,7 +91,8 @@ int build_stack(struct space *s, struct arguments *a, const struct program *p, u
     u32 vector[] = {
         AT_PHDR, p->headers, AT_PHENT, PROGRAM_HEADER, AT_PHNUM, p->header_count,
         AT_PAGESZ, PAGE, AT_BASE, loader_base, AT_FLAGS, 0, AT_ENTRY, p->entry,
-        AT_UID, who->uid, AT_EUID, who->euid, AT_GID, who->gid, AT_EGID, who->egid,
+        AT_UID, who->ids[USER], AT_EUID, who->ids[EFFECTIVE_USER],
+        AT_GID, who->ids[GROUP], AT_EGID, who->ids[EFFECTIVE_GROUP],
         AT_CLKTCK, HZ, AT_SECURE, 0, AT_RANDOM, random, AT_PLATFORM, platform,
         AT_EXECFN, strings, AT_NULL, 0,
     };

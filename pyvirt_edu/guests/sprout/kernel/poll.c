@@ -20,24 +20,31 @@ static int wait_for_change(u32 end) {
     return error == -ERESTART ? -ERESTART_NO_HANDLER : error == -ETIMEDOUT ? 0 : 1;
 }
 
-static int poll_until(u32 list, u32 count, bool wait, u32 end) {
-    if (count > FILES * 4)
-        return -EINVAL;
+/* How many are ready; with `wait`, at least one, or the time is over. */
+static int poll_list(struct pollfd *list, u32 count, bool wait, u32 end) {
     for (;;) {
         int found = 0;
-        for (u32 i = 0; i < count; i++) {
-            struct pollfd p;
-            if (copy_from_user(&p, list + i * sizeof(p), sizeof(p)))
-                return -EFAULT;
-            p.revents = p.fd < 0 ? 0 : (i16)ready((u32)p.fd, p.events);
-            found += p.revents != 0;
-            if (copy_to_user(list + i * sizeof(p), &p, sizeof(p)))
-                return -EFAULT;
+        for (struct pollfd *p = list; p < list + count; p++) {
+            p->revents = p->fd < 0 ? 0 : (i16)ready((u32)p->fd, p->events);
+            found += p->revents != 0;
         }
         int more = found || !wait ? 0 : wait_for_change(end);
         if (more <= 0)
             return found ? found : more;
     }
+}
+
+static int poll_until(u32 at, u32 count, bool wait, u32 end) {
+    u32 size = count * sizeof(struct pollfd);
+    if (count > PAGE / sizeof(struct pollfd))
+        return -EINVAL;
+    OWNED(memory) struct pollfd *list = allocate(size);
+    if (!list)
+        return -ENOMEM;
+    if (copy_from_user(list, at, size))
+        return -EFAULT;
+    int found = poll_list(list, count, wait, end);
+    return found >= 0 && copy_to_user(at, list, size) ? -EFAULT : found;
 }
 
 /* When a call has to end that waits so long. */
@@ -101,36 +108,41 @@ int sys_ppoll(u32 list, u32 count, u32 time, u32 mask, enum time_layout layout) 
 
 /* --- select: the same with bit sets --------------------------------------------------------- */
 
-static int select_until(u32 count, const u32 at[3], bool wait, u32 end) {
-    static const int bits[3] = {POLLIN | POLLHUP | POLLERR, POLLOUT | POLLERR, POLLPRI};
-    u32 wanted[3][FILES / 32] = {{0}}, words = (MIN(count, (u32)FILES) + 31) / 32;
-    for (u32 k = 0; k < 3; k++)
-        if (at[k] && copy_from_user(wanted[k], at[k], words * 4))
+enum { SETS = 3 }; /* to read, to write, exceptions: which of poll's bits put a file into them */
+static const int set_bits[SETS] = {POLLIN | POLLHUP | POLLERR, POLLOUT | POLLERR, POLLPRI};
+
+static int select_until(u32 count, const u32 at[SETS], bool wait, u32 end) {
+    u32 sets[SETS][FILES / 32] = {{0}};
+    struct pollfd list[FILES];
+    count = MIN(count, (u32)FILES);
+    u32 size = (count + 31) / 32 * 4;
+    for (u32 k = 0; k < SETS; k++)
+        if (at[k] && copy_from_user(sets[k], at[k], size))
             return -EFAULT;
-    for (;;) {
-        u32 got[3][FILES / 32] = {{0}};
-        int found = 0;
-        for (u32 fd = 0; fd < MIN(count, (u32)FILES); fd++)
-            for (u32 k = 0; k < 3; k++)
-                if (wanted[k][fd / 32] >> fd % 32 & 1) {
-                    int state = ready(fd, bits[k]);
-                    if (state & POLLNVAL)
-                        return -EBADF;
-                    if (state & bits[k]) {
-                        got[k][fd / 32] |= 1u << fd % 32;
-                        found++;
-                    }
-                }
-        int more = found || !wait ? 0 : wait_for_change(end);
-        if (more < 0)
-            return more;
-        if (more)
-            continue;
-        for (u32 k = 0; k < 3; k++)
-            if (at[k] && copy_to_user(at[k], got[k], words * 4))
-                return -EFAULT;
-        return found;
+    for (u32 fd = 0; fd < count; fd++) {
+        int events = 0;
+        for (u32 k = 0; k < SETS; k++)
+            events |= sets[k][fd / 32] >> fd % 32 & 1 ? set_bits[k] : 0;
+        list[fd] = (struct pollfd){.fd = events ? (i32)fd : -1, .events = (i16)events};
     }
+    int found = poll_list(list, count, wait, end);
+    if (found < 0)
+        return found;
+    found = 0;
+    for (u32 fd = 0; fd < count; fd++) {
+        if (list[fd].revents & POLLNVAL)
+            return -EBADF;
+        for (u32 k = 0; k < SETS; k++) {
+            u32 bit = 1u << fd % 32, *word = &sets[k][fd / 32];
+            if (!(list[fd].revents & set_bits[k]))
+                *word &= ~bit;
+            found += (*word & bit) != 0;
+        }
+    }
+    for (u32 k = 0; k < SETS; k++)
+        if (at[k] && copy_to_user(at[k], sets[k], size))
+            return -EFAULT;
+    return found;
 }
 
 int sys_select(u32 count, u32 in, u32 out, u32 except, u32 time) {

@@ -61,33 +61,18 @@ static void process_free(struct process *p) {
     release(p);
 }
 
-/* What a child has from its parent. */
+/* What a child has from its parent: copies, and references to the same inodes and files. */
 static void inherit(struct process *child, struct process *parent) {
+    enum { FIRST = offsetof(struct process, arch) };
     fpu_save(parent);
-    memcpy(child->arch.fpu, parent->arch.fpu, sizeof(child->arch.fpu));
-    memcpy(child->arch.tls, parent->arch.tls, sizeof(child->arch.tls));
-    child->arch.fpu_used = parent->arch.fpu_used;
-    child->group = parent->group;
-    child->session = parent->session;
-    child->has_tty = parent->has_tty;
+    memcpy((u8 *)child + FIRST, (u8 *)parent + FIRST, sizeof(*child) - FIRST);
     child->parent = parent;
-    memcpy(child->name, parent->name, sizeof(child->name));
-    memcpy(child->path, parent->path, sizeof(child->path));
-    child->blocked = parent->blocked;
-    memcpy(child->actions, parent->actions, sizeof(child->actions));
-    child->altstack = parent->altstack;
-    child->uid = parent->uid;
-    child->gid = parent->gid;
-    child->euid = parent->euid;
-    child->egid = parent->egid;
-    child->umask = parent->umask;
-    child->cwd = inode_use(parent->cwd);
-    child->executable = parent->executable ? inode_use(parent->executable) : NULL;
-    for (int i = 0; i < FILES; i++)
-        child->files[i] = parent->files[i] ? file_use(parent->files[i]) : NULL;
-    child->close_on_exec = parent->close_on_exec;
-    child->arguments = parent->arguments;
-    child->arguments_end = parent->arguments_end;
+    inode_use(child->cwd);
+    if (child->executable)
+        inode_use(child->executable);
+    for (u32 fd = 0; fd < FILES; fd++)
+        if (child->files[fd])
+            file_use(child->files[fd]);
 }
 
 /* fork, vfork, and clone as far as it makes processes: with CLONE_VM the child has the parent's

@@ -130,58 +130,32 @@ int sys_setsid(void) {
 
 /* --- users ---------------------------------------------------------------------------------- */
 
-int sys_getuid(void) {
-    return (int)current->uid;
+int sys_get_id(enum id which) {
+    return (int)current->ids[which];
 }
 
-int sys_geteuid(void) {
-    return (int)current->euid;
-}
-
-int sys_getgid(void) {
-    return (int)current->gid;
-}
-
-int sys_getegid(void) {
-    return (int)current->egid;
-}
-
-static int set_ids(u32 *real, u32 *effective, u32 new_real, u32 new_effective) {
-    bool known = new_effective == -1u || new_effective == *real || new_effective == *effective;
-    if (current->euid && !(known && (new_real == -1u || new_real == *real)))
+/* The real and the effective one; -1 leaves one as it is. `which` is USER or GROUP. */
+int sys_set_ids(enum id which, u32 real, u32 effective) {
+    u32 *now = &current->ids[which], *now_effective = &current->ids[which + EFFECTIVE_USER];
+    bool known = effective == -1u || effective == *now || effective == *now_effective;
+    if (current->ids[EFFECTIVE_USER] && !(known && (real == -1u || real == *now)))
         return -EPERM;
-    *real = new_real == -1u ? *real : new_real;
-    *effective = new_effective == -1u ? *effective : new_effective;
+    *now = real == -1u ? *now : real;
+    *now_effective = effective == -1u ? *now_effective : effective;
     return 0;
 }
 
-int sys_setuid(u32 id) {
-    return set_ids(&current->uid, &current->euid, current->euid ? -1u : id, id);
+/* setuid and setgid: root changes both, others the effective one. */
+int sys_set_id(enum id which, u32 id) {
+    return sys_set_ids(which, current->ids[EFFECTIVE_USER] ? -1u : id, id);
 }
 
-int sys_setgid(u32 id) {
-    return set_ids(&current->gid, &current->egid, current->euid ? -1u : id, id);
-}
-
-/* setreuid and setresuid: the saved id is the effective one. */
-int sys_setreuid(u32 real, u32 effective) {
-    return set_ids(&current->uid, &current->euid, real, effective);
-}
-
-int sys_setregid(u32 real, u32 effective) {
-    return set_ids(&current->gid, &current->egid, real, effective);
-}
-
-static int give_three(u32 a, u32 x, u32 b, u32 y, u32 c, u32 z) {
-    return copy_to_user(a, &x, 4) || copy_to_user(b, &y, 4) || copy_to_user(c, &z, 4) ? -EFAULT : 0;
-}
-
-int sys_getresuid(u32 real, u32 effective, u32 saved) {
-    return give_three(real, current->uid, effective, current->euid, saved, current->euid);
-}
-
-int sys_getresgid(u32 real, u32 effective, u32 saved) {
-    return give_three(real, current->gid, effective, current->egid, saved, current->egid);
+/* The saved one is the effective one. */
+int sys_get_ids(enum id which, u32 real, u32 effective, u32 saved) {
+    const u32 *now = &current->ids[which], *now_effective = &current->ids[which + EFFECTIVE_USER];
+    bool bad = copy_to_user(real, now, 4) || copy_to_user(effective, now_effective, 4) ||
+               copy_to_user(saved, now_effective, 4);
+    return bad ? -EFAULT : 0;
 }
 
 /* --- limits and the machine ----------------------------------------------------------------- */
