@@ -31,7 +31,7 @@ def test_the_code_of_a_step_is_that_of_its_address_space_then() -> None:
             assert step.text == disassemble(seen, bits=32, at=step.eip)[0].text
         directories.add(again.cpu.cr3)
         again.step()
-    assert len(directories) > 2 and m.console.text.endswith("hi\r\n")
+    assert len(directories) > 2 and m.console.text.count("hi\r\n") == 2  # what was typed, and what echo says
 
 
 def test_memory_at_each_step() -> None:
