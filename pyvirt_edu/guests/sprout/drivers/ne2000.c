@@ -8,8 +8,9 @@
  */
 #include "../include/network.h"
 
-enum { COMMAND = 0, START = 1, STOP = 2, BOUNDARY = 3, SEND_PAGE = 4, SEND_SIZE = 5, STATUS = 7, REMOTE_AT = 8,
-       REMOTE_SIZE = 10, RECEIVE = 12, TRANSMIT = 13, DATA_CONFIGURATION = 14, MASK = 15, DATA = 16, RESET = 31 };
+enum { COMMAND = 0, START = 1, STOP = 2, BOUNDARY = 3, SEND_PAGE = 4, SEND_SIZE = 5, STATUS = 7,
+       REMOTE_AT = 8, REMOTE_SIZE = 10, RECEIVE = 12, TRANSMIT = 13, DATA_CONFIGURATION = 14, MASK = 15,
+       DATA = 16, RESET = 31 };
 enum { OWN_ADDRESS = 1, CURRENT = 7, MULTICAST = 8 }; /* with page 1 of the registers */
 enum { STOPPED_ = 1, STARTED = 2, SENDING = 4, READ = 8, WRITE = 16, NO_DMA = 32, PAGE1 = 64 };
 enum { RECEIVED = 1, SENT = 2, OVERFLOWN = 16, DMA_DONE = 64, RESET_DONE = 128 };

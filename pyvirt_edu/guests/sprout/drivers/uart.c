@@ -2,7 +2,7 @@
 #include "../include/files.h"
 
 enum { PORT = 0x3f8, IRQ = 4 };
-enum { DATA = PORT, INTERRUPTS = PORT + 1, FIFO = PORT + 2, LINE = PORT + 3, MODEM = PORT + 4, STATUS = PORT + 5 };
+enum { DATA = PORT, INTERRUPTS, FIFO, LINE, MODEM, STATUS };
 enum { DIVISOR_LATCH = 0x80, EIGHT_BITS = 3, FIFO_ON_AND_CLEAR = 7, DTR_RTS_OUT2 = 0xb, ON_DATA = 1 };
 enum { DATA_READY = 1, ROOM = 0x20 };
 

@@ -4,7 +4,8 @@
  */
 #include "../include/kernel.h"
 
-enum { WIDTH = 80, HEIGHT = 25, BLANK = 0x0720, INDEX = 0x3d4, DATA = 0x3d5, CURSOR_HIGH = 14, CURSOR_LOW = 15 };
+enum { WIDTH = 80, HEIGHT = 25, BLANK = 0x0720 };
+enum { INDEX = 0x3d4, DATA = 0x3d5, CURSOR_HIGH = 14, CURSOR_LOW = 15 };
 enum { TEXT, ESCAPE, SEQUENCE };
 
 static u16 *const screen = (u16 *)(KERNEL_BASE + 0xb8000);

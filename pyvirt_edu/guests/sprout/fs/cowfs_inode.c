@@ -62,8 +62,9 @@ static struct inode *enter(struct cowfs *fs, u32 number, const struct disk_inode
         return NULL;
     c->stored = *d;
     c->inode = (struct inode){
-        .ops = &cowfs_ops, .mount = fs->mount, .users = 1, .number = number, .mode = d->mode, .links = d->links,
-        .uid = d->uid, .gid = d->gid, .size = d->size, .mtime = d->mtime, .ctime = d->ctime, .atime = d->mtime,
+        .ops = &cowfs_ops, .mount = fs->mount, .users = 1, .number = number, .mode = d->mode,
+        .links = d->links, .uid = d->uid, .gid = d->gid, .size = d->size,
+        .mtime = d->mtime, .ctime = d->ctime, .atime = d->mtime, /* who reads is not noted */
         .device = S_ISDIR(d->mode) ? 0 : d->device,
     };
     c->next = fs->inodes;

@@ -96,12 +96,12 @@ static void clear_nameless(struct cowfs *fs) {
 
 /* A blank disk gets an empty root directory. */
 static int format(struct cowfs *fs, u32 disk_blocks) {
-    struct disk_inode root = {.mode = S_IFDIR | 0755, .links = 2, .mtime = now_seconds(), .ctime = now_seconds(),
-                              .device = ROOT_NUMBER};
+    struct disk_inode root = {.mode = S_IFDIR | 0755, .links = 2, .mtime = now_seconds(),
+                              .ctime = now_seconds(), .device = ROOT_NUMBER};
     if (disk_blocks < FIRST_BLOCK + 2 * RESERVE)
         return -ENOSPC;
     print("cowfs: a blank disk, it is formatted\n");
-    fs->super = (struct superblock){.magic = MAGIC, .version = VERSION, .blocks = MIN(disk_blocks, (u32)MOST_BLOCKS)};
+    fs->super = (struct superblock){MAGIC, VERSION, .blocks = MIN(disk_blocks, (u32)MOST_BLOCKS)};
     fs->free = count_free(fs);
     int error = cow_put(fs, ROOT_NUMBER, &root);
     return error ? error : commit(fs);
@@ -188,7 +188,8 @@ static struct cowfs *new_cowfs(struct mount *m, u32 drive) {
     return NULL;
 }
 
-int cowfs_mount(const char *source, struct inode *device, struct inode *on, const char *target, bool read_only) {
+int cowfs_mount(const char *source, struct inode *device, struct inode *on, const char *target,
+                bool read_only) {
     u32 drive = device->device & 0xff;
     if (mounted(drive))
         return -EBUSY;

@@ -6,7 +6,8 @@
  */
 #include "../include/files.h"
 
-enum { HEADER = 110, INODE = 0, MODE, UID, GID, LINKS, MTIME, SIZE, MAJOR, MINOR, RMAJOR, RMINOR, NAME_LENGTH };
+enum { HEADER = 110 };
+enum { INODE, MODE, UID, GID, LINKS, MTIME, SIZE, MAJOR, MINOR, RMAJOR, RMINOR, NAME_LENGTH };
 
 static u32 field(const u8 *header, u32 index) {
     u32 value = 0;

@@ -56,7 +56,8 @@ static const char *skip_slashes(const char *path) {
     return path;
 }
 
-static int walk(struct inode *start, const char *path, bool follow, char *last, int depth, struct inode **found);
+static int walk(struct inode *start, const char *path, bool follow, char *last, int depth,
+                struct inode **found);
 
 /* Where a link in `dir` leads. */
 static int follow_link(struct inode *dir, struct inode *link, int depth, struct inode **found) {
@@ -81,7 +82,8 @@ static int advance(struct inode **at, const char *name, bool follow, int depth) 
 }
 
 /* All of a path, or with `last` all but its last part, which is copied there. */
-static int walk(struct inode *start, const char *path, bool follow, char *last, int depth, struct inode **found) {
+static int walk(struct inode *start, const char *path, bool follow, char *last, int depth,
+                struct inode **found) {
     OWNED(memory) char *name = allocate(NAME_SIZE);
     OWNED(inode) struct inode *at = inode_use(*path == '/' || !start ? root_inode : start);
     int error = !name ? -ENOMEM : *path ? 0 : -ENOENT;

@@ -13,25 +13,30 @@ static struct mount *mount;
 
 static const char state_letters[] = {[RUNNABLE] = 'R', [SLEEPING] = 'S', [STOPPED] = 'T', [ZOMBIE] = 'Z'};
 
+static int parent_of(struct process *p) {
+    return p->parent ? p->parent->pid : 0;
+}
+
 static int write_stat(char *to, u32 size, struct process *p) {
     u32 pages = p->space ? p->space->resident : 0, memory = 0;
     for (struct area *a = p->space ? p->space->areas : NULL; a; a = a->next)
         memory += a->end - a->start;
     return format_text(to, size,
-                       "%d (%s) %c %d %d %d %d %d 0 0 0 0 0 %u %u %u %u 20 0 1 0 %u %u %u 4294967295 0 0 0 0 0 "
-                       "0 0 0 0 0 0 0 17 0 0 0 0 0 0\n",
-                       p->pid, p->name, state_letters[p->state], p->parent ? p->parent->pid : 0, p->group,
-                       p->session, p->has_tty ? DEVICE_CONSOLE : 0, p->has_tty ? p->group : -1, p->user_ticks,
-                       p->system_ticks, p->child_user_ticks, p->child_system_ticks, p->started, memory, pages);
+                       "%d (%s) %c %d %d %d %d %d 0 0 0 0 0 %u %u %u %u 20 0 1 0 %u %u %u 4294967295 "
+                       "0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0\n",
+                       p->pid, p->name, state_letters[p->state], parent_of(p), p->group, p->session,
+                       p->has_tty ? DEVICE_CONSOLE : 0, p->has_tty ? p->group : -1, p->user_ticks,
+                       p->system_ticks, p->child_user_ticks, p->child_system_ticks, p->started, memory,
+                       pages);
 }
 
 static int write_status(char *to, u32 size, struct process *p) {
     u32 u = p->ids[USER], eu = p->ids[EFFECTIVE_USER], g = p->ids[GROUP], eg = p->ids[EFFECTIVE_GROUP];
     return format_text(to, size,
-                       "Name:\t%s\nState:\t%c\nPid:\t%d\nPPid:\t%d\nUid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n"
-                       "VmRSS:\t%u kB\n",
-                       p->name, state_letters[p->state], p->pid, p->parent ? p->parent->pid : 0, u, eu, u, eu, g, eg,
-                       g, eg, p->space ? p->space->resident * 4 : 0);
+                       "Name:\t%s\nState:\t%c\nPid:\t%d\nPPid:\t%d\n"
+                       "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nVmRSS:\t%u kB\n",
+                       p->name, state_letters[p->state], p->pid, parent_of(p), u, eu, u, eu, g, eg, g, eg,
+                       p->space ? p->space->resident * 4 : 0);
 }
 
 static int write_cmdline(char *to, u32 size, struct process *p) {
@@ -66,8 +71,8 @@ static int write_uptime(char *to, u32 size, struct process *p) {
 
 static int write_meminfo(char *to, u32 size, struct process *p) {
     return format_text(to, size,
-                       "MemTotal: %8u kB\nMemFree: %9u kB\nMemAvailable: %4u kB\nBuffers: %9u kB\nCached: %10u kB\n"
-                       "SwapTotal: %7u kB\nSwapFree: %8u kB\n",
+                       "MemTotal: %8u kB\nMemFree: %9u kB\nMemAvailable: %4u kB\nBuffers: %9u kB\n"
+                       "Cached: %10u kB\nSwapTotal: %7u kB\nSwapFree: %8u kB\n",
                        frames_total * 4, frames_free * 4, frames_free * 4, 0, 0, 0, 0);
 }
 
@@ -94,7 +99,8 @@ static int write_cpu(char *to, u32 size, struct process *p) {
     for (u32 i = 0; i < process_slots; i++)
         if (processes[i])
             busy += processes[i]->user_ticks + processes[i]->system_ticks;
-    return format_text(to, size, "cpu  %u 0 0 %u 0 0 0 0 0 0\nbtime %u\n", busy, ticks - MIN(ticks, busy), boot_time);
+    return format_text(to, size, "cpu  %u 0 0 %u 0 0 0 0 0 0\nbtime %u\n", busy,
+                       ticks - MIN(ticks, busy), boot_time);
 }
 
 static int write_version(char *to, u32 size, struct process *p) {

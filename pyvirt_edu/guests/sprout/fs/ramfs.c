@@ -109,8 +109,8 @@ static int unlink(struct inode *dir, const char *name, struct inode *target) {
     return 0;
 }
 
-static int rename(struct inode *from, const char *old, struct inode *to, const char *name, struct inode *moved,
-                  struct inode *replaced) {
+static int rename(struct inode *from, const char *old, struct inode *to, const char *name,
+                  struct inode *moved, struct inode *replaced) {
     int error = !to->links ? -ENOENT : replaced ? unlink(to, name, replaced) : 0;
     if (!error)
         error = add_name(to, name, moved);

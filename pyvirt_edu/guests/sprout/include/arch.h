@@ -41,7 +41,8 @@ void arch_prepare(struct process *p, const struct trap_frame *f);   /* its first
 void arch_switch(struct process *from, struct process *to);
 struct trap_frame *arch_frame(struct process *p);
 /* flags as in Linux's struct user_desc */
-enum { SEG_32BIT = 1, SEG_CONTENTS = 6, SEG_READ_ONLY = 8, SEG_PAGES = 16, SEG_ABSENT = 32, SEG_USEABLE = 64 };
+enum { SEG_32BIT = 1, SEG_CONTENTS = 6, SEG_READ_ONLY = 8, SEG_PAGES = 16, SEG_ABSENT = 32,
+       SEG_USEABLE = 64 };
 int arch_set_tls(struct process *p, u32 index, u32 base, u32 limit, u32 flags);
 bool arch_selector_valid(struct process *p, u32 selector);
 

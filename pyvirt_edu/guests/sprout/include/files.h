@@ -139,7 +139,8 @@ int cpio_unpack(const void *archive, u32 size);
 int devfs_start(void);
 int mount_root_directory(const char *name, struct mount *m);  /* at /name, made if need be */
 int procfs_start(void);
-int cowfs_mount(const char *source, struct inode *device, struct inode *on, const char *target, bool read_only);
+int cowfs_mount(const char *source, struct inode *device, struct inode *on, const char *target,
+                bool read_only);
 extern const struct inode_ops ramfs_ops;
 struct inode *ramfs_tree(const char *type);     /* a new, empty one: its root */
 

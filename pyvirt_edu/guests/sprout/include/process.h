@@ -161,7 +161,8 @@ static inline void space_refresh(struct space *s, u32 address) {
 }
 
 /* Let the program have a frame: to write it only if it may, and nobody else has to look first. */
-static inline void space_set(struct space *s, const struct area *a, pte *e, u32 address, u32 frame, bool write) {
+static inline void space_set(struct space *s, const struct area *a, pte *e, u32 address, u32 frame,
+                             bool write) {
     u32 bits = PTE_PRESENT | (a->prot ? PTE_USER : 0) | (write && a->prot & PROT_WRITE ? PTE_WRITE : 0);
     mmu_set(e, frame | bits);
     space_refresh(s, address);

@@ -86,7 +86,8 @@ static int put_pointers(struct space *s, const struct arguments *a, u32 count, u
 /* From the top down: the strings, random bytes, the auxiliary vector, envp, argv, argc. */
 int build_stack(struct space *s, struct arguments *a, const struct program *p, u32 loader_base,
                 const struct process *who) {
-    u32 strings = ALIGN_DOWN(USER_STACK_TOP - 16 - a->used, 16), platform = strings - 16, random = platform - 16;
+    u32 strings = ALIGN_DOWN(USER_STACK_TOP - 16 - a->used, 16), string = strings;
+    u32 platform = strings - 16, random = platform - 16;
     u32 seed[4] = {random32(), random32(), random32(), random32()};
     u32 vector[] = {
         AT_PHDR, p->headers, AT_PHENT, PROGRAM_HEADER, AT_PHNUM, p->header_count,
@@ -97,7 +98,7 @@ int build_stack(struct space *s, struct arguments *a, const struct program *p, u
         AT_EXECFN, strings, AT_NULL, 0,
     };
     u32 pointers = a->count + 1 + a->environment_count + 1;
-    u32 sp = ALIGN_DOWN(random - sizeof(vector) - 4 * pointers - 4, 16), slot = sp + 4, string = strings;
+    u32 sp = ALIGN_DOWN(random - sizeof(vector) - 4 * pointers - 4, 16), slot = sp + 4;
     int error = copy_to_space(s, random, seed, 16) | copy_to_space(s, platform, "i686", 5) |
                 copy_to_space(s, sp, &a->count, 4);
     for (u32 i = 0; i < a->used && !error; i += PAGE)

@@ -55,7 +55,8 @@ static u32 end_after(u64 seconds, u32 nanoseconds) {
 
 int sys_poll(u32 list, u32 count, int milliseconds) {
     u32 ms = (u32)milliseconds;
-    return poll_until(list, count, milliseconds != 0, milliseconds < 0 ? 0 : end_after(ms / 1000, ms % 1000 * 1000000));
+    u32 end = milliseconds < 0 ? 0 : end_after(ms / 1000, ms % 1000 * 1000000);
+    return poll_until(list, count, milliseconds != 0, end);
 }
 
 /* A mask that holds during the call. */

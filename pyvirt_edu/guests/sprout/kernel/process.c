@@ -19,9 +19,11 @@ struct process *process_find(int pid) {
 }
 
 static bool number_taken(int n) {
-    for (u32 i = 0; i < process_slots; i++)
-        if (processes[i] && (processes[i]->pid == n || processes[i]->group == n || processes[i]->session == n))
+    for (u32 i = 0; i < process_slots; i++) {
+        struct process *p = processes[i];
+        if (p && (p->pid == n || p->group == n || p->session == n))
             return true;
+    }
     return false;
 }
 

@@ -8,7 +8,8 @@
 #include "../include/process.h"
 
 #define STOPS (signal_bit(SIGSTOP) | signal_bit(SIGTSTP) | signal_bit(SIGTTIN) | signal_bit(SIGTTOU))
-#define NOTHING_BY_DEFAULT (signal_bit(SIGCHLD) | signal_bit(SIGCONT) | signal_bit(SIGURG) | signal_bit(SIGWINCH))
+#define NOTHING_BY_DEFAULT \
+    (signal_bit(SIGCHLD) | signal_bit(SIGCONT) | signal_bit(SIGURG) | signal_bit(SIGWINCH))
 
 static bool ignored(struct process *p, int number) {
     u32 handler = p->actions[number].handler;
@@ -115,6 +116,7 @@ void signal_crash(struct trap_frame *f, int number, int code, u32 address, const
         run_handler(f, number, a);
         return;
     }
-    print("%s[%d]: %s at %08x, eip %08x esp %08x\n", current->name, current->pid, what, address, f->eip, f->esp);
+    print("%s[%d]: %s at %08x, eip %08x esp %08x\n", current->name, current->pid, what, address, f->eip,
+          f->esp);
     process_exit(number);
 }

@@ -37,8 +37,9 @@ struct info_frame {
     u8 code[8];
 };
 
-static const u8 return_plain[8] = {0x58, 0xb8, 119, 0, 0, 0, 0xcd, 0x80};   /* pop eax; mov eax, 119; int 80h */
-static const u8 return_info[8] = {0xb8, 173, 0, 0, 0, 0xcd, 0x80, 0x90};    /* mov eax, 173; int 80h */
+/* pop eax; mov eax, 119; int 80h; and: mov eax, 173; int 80h */
+static const u8 return_plain[8] = {0x58, 0xb8, 119, 0, 0, 0, 0xcd, 0x80};
+static const u8 return_info[8] = {0xb8, 173, 0, 0, 0, 0xcd, 0x80, 0x90};
 
 static u32 stack_for(struct trap_frame *f, const struct sigaction *a) {
     struct sigaltstack *s = &current->altstack;

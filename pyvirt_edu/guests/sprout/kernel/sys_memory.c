@@ -14,7 +14,8 @@ static int check_file(struct file *f, u32 flags, u32 prot) {
     if (flags & MAP_SHARED && prot & PROT_WRITE) { /* pages are not written back */
         static bool told;
         if (!told)
-            print("%s[%d]: writable shared mappings of files are not supported\n", current->name, current->pid);
+            print("%s[%d]: writable shared mappings of files are not supported\n", current->name,
+                  current->pid);
         told = true;
         return -ENODEV;
     }

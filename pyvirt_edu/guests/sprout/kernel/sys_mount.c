@@ -61,7 +61,8 @@ static int mount_disk(const char *source, const char *target, bool read_only, st
     return S_ISBLK(device->mode) ? cowfs_mount(source, device, on, target, read_only) : -EINVAL;
 }
 
-static int mount_type(const char *type, const char *source, const char *target, bool read_only, struct inode *on) {
+static int mount_type(const char *type, const char *source, const char *target, bool read_only,
+                      struct inode *on) {
     if (!is_directory(on))
         return -ENOTDIR;
     if (on == on->mount->root)

@@ -59,7 +59,8 @@ int sys_symlinkat(u32 target, int dirfd, u32 path) {
 int sys_linkat(int old_dirfd, u32 old, int dirfd, u32 path, u32 flags) {
     OWNED(memory) char *name = NULL;
     OWNED(inode) struct inode *target = NULL, *dir = NULL;
-    int error = user_find(old_dirfd, old, flags & AT_SYMLINK_FOLLOW ? flags : flags | AT_SYMLINK_NOFOLLOW, &target);
+    u32 how = flags & AT_SYMLINK_FOLLOW ? flags : flags | AT_SYMLINK_NOFOLLOW;
+    int error = user_find(old_dirfd, old, how, &target);
     if (error)
         return error;
     error = is_directory(target) ? -EPERM : user_parent(dirfd, path, &dir, &name);

@@ -99,7 +99,9 @@ int sys_sigsuspend(u32 mask_low, u32 mask_high) {
 
 int sys_rt_sigsuspend(u32 mask_at, u32 size) {
     u32 mask[2];
-    return size != 8 ? -EINVAL : copy_from_user(mask, mask_at, 8) ? -EFAULT : sys_sigsuspend(mask[0], mask[1]);
+    if (size != 8)
+        return -EINVAL;
+    return copy_from_user(mask, mask_at, 8) ? -EFAULT : sys_sigsuspend(mask[0], mask[1]);
 }
 
 /* --- a stack for handlers ------------------------------------------------------------------- */

@@ -32,7 +32,8 @@ static int give_statx(struct inode *i, u32 to) {
         .stx_mask = 0x7ff, .stx_blksize = PAGE, .stx_nlink = i->links, .stx_uid = i->uid, .stx_gid = i->gid,
         .stx_mode = (u16)i->mode, .stx_ino = i->number, .stx_size = i->size, .stx_blocks = blocks_of(i),
         .stx_atime = {i->atime}, .stx_ctime = {i->ctime}, .stx_mtime = {i->mtime},
-        .stx_rdev_major = i->device >> 8, .stx_rdev_minor = i->device & 0xff, .stx_dev_minor = i->mount->number,
+        .stx_rdev_major = i->device >> 8, .stx_rdev_minor = i->device & 0xff,
+        .stx_dev_minor = i->mount->number,
     };
     return copy_to_user(to, &s, sizeof(s));
 }

@@ -18,7 +18,7 @@ int time_from_user(u32 at, enum time_layout layout, struct timespec64 *t) {
 int time_to_user(u32 to, enum time_layout layout, u32 seconds, u32 nanoseconds) {
     struct timespec32 narrow = {(i32)seconds, (i32)nanoseconds};
     struct timespec64 wide = {seconds, (i32)nanoseconds, 0};
-    return layout == TIME64 ? copy_to_user(to, &wide, sizeof(wide)) : copy_to_user(to, &narrow, sizeof(narrow));
+    return copy_to_user(to, layout == TIME64 ? (void *)&wide : &narrow, layout);
 }
 
 bool time_good(const struct timespec64 *t) {
@@ -185,7 +185,8 @@ int sys_setitimer(u32 which, u32 new, u32 old) {
     struct itimerval32 t = {0};
     if (new && copy_from_user(&t, new, sizeof(t)))
         return -EFAULT;
-    if ((u32)t.value.microseconds >= 1000000 || (u32)t.interval.microseconds >= 1000000 || t.value.seconds < 0)
+    if ((u32)t.value.microseconds >= 1000000 || (u32)t.interval.microseconds >= 1000000 ||
+        t.value.seconds < 0)
         return -EINVAL;
     int error = which ? -EINVAL : old ? sys_getitimer(which, old) : 0;
     if (!error)

@@ -56,8 +56,8 @@ void trap(struct trap_frame *f) {
     if (f->vector >= TRAP_IRQ && f->vector < TRAP_IRQ + 16)
         interrupt(f->vector - TRAP_IRQ);
     else if (!from_program)
-        panic("trap %u in the kernel: error %x, eip %08x, address %08x, in %s[%d]", f->vector, f->error, f->eip,
-              mmu_fault_address(), current ? current->name : "", current ? current->pid : 0);
+        panic("trap %u in the kernel: error %x, eip %08x, address %08x, in %s[%d]", f->vector, f->error,
+              f->eip, mmu_fault_address(), current->name, current->pid);
     else if (f->vector == TRAP_SYSCALL)
         system_call(f);
     else if (f->vector == TRAP_PAGE)

@@ -160,7 +160,8 @@ static void socket_close(struct file *f) {
 }
 
 static const struct file_ops socket_ops = {
-    .read = socket_read, .write = socket_write, .poll = socket_poll, .ioctl = socket_ioctl, .close = socket_close,
+    .read = socket_read, .write = socket_write, .poll = socket_poll, .ioctl = socket_ioctl,
+    .close = socket_close,
 };
 
 /* --- system calls --------------------------------------------------------------------------- */
@@ -258,7 +259,9 @@ int sys_getpeername(u32 fd, u32 at, u32 size_at) {
     int error = find_socket(fd, &f, &s);
     if (!error && !s->peer)
         error = -ENOTCONN;
-    return error ? error : write_address(at, size_at, &(struct sockaddr_in){AF_INET, s->peer_port, s->peer, {0}});
+    if (error)
+        return error;
+    return write_address(at, size_at, &(struct sockaddr_in){AF_INET, s->peer_port, s->peer, {0}});
 }
 
 int sys_sendto(u32 fd, u32 from, u32 size, u32 flags, u32 at, u32 address_size) {
@@ -313,7 +316,7 @@ int sys_recvmsg(u32 fd, u32 at, u32 flags) {
     int error = read_message(at, &m, part);
     if (error)
         return error;
-    int n = sys_recvfrom(fd, part[0], part[1], flags, m.name, m.name ? at + offsetof(struct message, name_size) : 0);
+    int n = sys_recvfrom(fd, part[0], part[1], flags, m.name, at + offsetof(struct message, name_size));
     m.control_size = m.flags = 0;
     if (n >= 0 && copy_to_user(at + offsetof(struct message, control_size), &m.control_size, 8))
         return -EFAULT;

@@ -108,7 +108,8 @@ static void unguard(int number) {
 static void protection_fault(u32 times) {
     guarded = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     signal(SIGSEGV, unguard);
-    MEASURE("protection fault, caught", times, mprotect(guarded, PAGE, PROT_READ); *(volatile char *)guarded = 1);
+    MEASURE("protection fault, caught", times, mprotect(guarded, PAGE, PROT_READ);
+            *(volatile char *)guarded = 1);
     signal(SIGSEGV, (void (*)(int))SIG_DFL);
 }
 

@@ -114,12 +114,14 @@ static void descriptors(void) {
 /* --- at random ------------------------------------------------------------------------------ */
 
 static char arena[3 * PAGE];
-static const char *const paths[] = {"/", "/tmp", "/tmp/wild", "/tmp/wild/a", "/tmp/wild/b", "/proc/1/stat", "",
-                                    "/tmp/wild/../wild/a/", "/dev/zero", "/nothing/there", "a", ".."};
+static const char *const paths[] = {"/", "/tmp", "/tmp/wild", "/tmp/wild/a", "/tmp/wild/b",
+                                    "/proc/1/stat", "", "/tmp/wild/../wild/a/", "/dev/zero", "/nothing/there",
+                                    "a", ".."};
 
 static u32 word(void) {
-    static const u32 edges[] = {0, 1, 2, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffff000, 0xc0000000, 0xbffff000,
-                                0xbfffeffd, 0x1000, 0xfff, 0xc0100000, 0xf8000000, 0x08048000, 4096, 4095, 1 << 20};
+    static const u32 edges[] = {0, 1, 2, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffff000, 0xc0000000,
+                                0xbffff000, 0xbfffeffd, 0x1000, 0xfff, 0xc0100000, 0xf8000000, 0x08048000,
+                                4096, 4095, 1 << 20};
     switch (any(8)) {
     case 0:
         return edges[any(ARRAY_SIZE(edges))];
@@ -140,7 +142,8 @@ static u32 word(void) {
 
 /* Calls that would end the test rather than the kernel. */
 static bool left_out(u32 number) {
-    static const u16 list[] = {1, 252, 2, 120, 190, 29, 72, 179, 37, 238, 270, 88, 66, 12, 133, 21, 119, 173, 435};
+    static const u16 list[] = {1,  252, 2,  120, 190, 29, 72,  179, 37, 238,
+                               270, 88, 66, 12,  133, 21, 119, 173, 435};
     for (u32 i = 0; i < ARRAY_SIZE(list); i++)
         if (list[i] == number)
             return true;
@@ -198,8 +201,8 @@ static const struct deed {
     {"read", read_null}, {"write", write_null}, {"jump", jump}, {"kernel", read_kernel}, {"text", write_text},
     {"divide", divide}, {"hlt", halt}, {"ports", ports}, {"gate", gate}, {"selector", bad_selector},
     {"opcode", opcode}, {"iopl", flags}, {"step", step}, {"stack", stack}, {"nostack", no_stack},
-    {"frame", false_frame}, {"memory", memory}, {"bomb", bomb}, {"descriptors", descriptors}, {"calls", calls},
-    {"elf", elf},
+    {"frame", false_frame}, {"memory", memory}, {"bomb", bomb}, {"descriptors", descriptors},
+    {"calls", calls}, {"elf", elf},
 };
 
 static int do_in_child(const struct deed *d) {

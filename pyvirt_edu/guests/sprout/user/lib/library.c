@@ -167,8 +167,9 @@ const char *error_text(int error) {
         {ENOTDIR, "not a directory"}, {EISDIR, "is a directory"}, {ENOMEM, "no memory"},
         {EAGAIN, "too many processes"}, {ENOEXEC, "not a program"}, {EROFS, "read-only file system"},
         {ENOSPC, "no space left"}, {ENOTEMPTY, "directory not empty"}, {EINVAL, "invalid argument"},
-        {ESRCH, "no such process"}, {EIO, "input or output error"}, {EBUSY, "busy"}, {ENOSYS, "not supported"},
-        {ENODEV, "no such device"}, {EUCLEAN, "the disk is damaged"}, {E2BIG, "arguments too long"},
+        {ESRCH, "no such process"}, {EIO, "input or output error"}, {EBUSY, "busy"},
+        {ENOSYS, "not supported"}, {ENODEV, "no such device"}, {EUCLEAN, "the disk is damaged"},
+        {E2BIG, "arguments too long"},
     };
     for (u32 i = 0; i < ARRAY_SIZE(texts); i++)
         if (texts[i].number == (error < 0 ? -error : error))
