@@ -1,4 +1,8 @@
-/* The 16550 serial port: the terminal of those who watch from outside. */
+/*
+ * The 16550 serial port: the terminal of those who watch from outside.
+ *
+ * Kept: what arrives before there is a terminal is not lost.
+ */
 #include "../include/files.h"
 
 enum { PORT = 0x3f8, IRQ = 4 };

@@ -19,10 +19,9 @@ CALL(65, getpgrp)                           CALL(147, getsid, a)
 CALL(66, setsid)                            CALL(172, prctl, a, b)
 CALL(243, set_thread_area, a)               CALL(258, set_tid_address, a)
 CALL(242, sched_getaffinity, a, b, c)       CALL(96, getpriority)
-CALL(75, setrlimit, a)                      CALL(340, prlimit64, a, b, c, d)
-CALL(76, getrlimit, a, b)                   CALL(191, getrlimit, a, b)
+CALL(136, personality, a)
 
-/* Who they are */
+/* Whose they are */
 CALL(24, get_id, USER)                      CALL(199, get_id, USER)
 CALL(47, get_id, GROUP)                     CALL(200, get_id, GROUP)
 CALL(49, get_id, EFFECTIVE_USER)            CALL(201, get_id, EFFECTIVE_USER)
@@ -34,10 +33,12 @@ CALL(71, set_ids, GROUP, a, b)              CALL(204, set_ids, GROUP, a, b)
 CALL(208, set_ids, USER, a, b)              CALL(209, get_ids, USER, a, b, c)
 CALL(210, set_ids, GROUP, a, b)             CALL(211, get_ids, GROUP, a, b, c)
 
-/* The machine */
+/* The machine: kernel/sys_machine.c */
+CALL(75, setrlimit, a)                      CALL(340, prlimit64, a, b, c, d)
+CALL(76, getrlimit, a, b)                   CALL(191, getrlimit, a, b)
 CALL(122, uname, a)                         CALL(74, sethostname, a, b)
 CALL(116, sysinfo, a)                       CALL(355, getrandom, a, b)
-CALL(136, personality, a)                   CALL(88, reboot, a, b, c)
+CALL(88, reboot, a, b, c)
 
 /* Memory: kernel/sys_memory.c */
 CALL(45, brk, a)                            CALL(163, mremap, a, b, c, d)

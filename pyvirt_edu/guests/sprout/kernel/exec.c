@@ -142,7 +142,7 @@ static void become(struct process *p, const char *path, const char *file, struct
     fpu_drop(p);
     p->arch.fpu_used = false;
     for (u32 i = 0; i < TLS_COUNT; i++)
-        arch_set_tls(p, i, 0, 0, SEG_ABSENT);
+        arch_set_tls(p, i, 0, 0, SEG_ABSENT); /* the old program's */
     p->clear_tid = 0;
     copy_string(p->name, last_part(path), sizeof(p->name));
     copy_string(p->path, file, sizeof(p->path));

@@ -81,7 +81,7 @@ void kernel_main(u32 magic, u32 info_at);
 void kernel_main(u32 magic, u32 info_at) {
     const struct multiboot_info *info = to_virtual(info_at);
     current = &boot;
-    boot.state = SLEEPING;
+    boot.state = SLEEPING; /* so that nobody runs this thread again, once it gives way to init */
     arch_start();
     pic_start();
     vga_start();

@@ -7,7 +7,7 @@
  */
 #include "../include/files.h"
 
-/* --- what the page gets ------------------------------------------------------------------------ */
+/* --- what the page gets --------------------------------------------------------------------- */
 
 static int zero_frame(u32 *frame) {
     *frame = frame_allocate_user();
@@ -71,7 +71,7 @@ int space_fault(struct space *s, u32 address, u32 why) {
     return error;
 }
 
-/* --- out of memory ----------------------------------------------------------------------------- */
+/* --- out of memory -------------------------------------------------------------------------- */
 
 /* Of two processes: which one is to go? The larger one; of about the same size, the younger one. */
 static bool rather(struct process *a, struct process *b) {
@@ -106,7 +106,7 @@ static void out_of_memory(struct trap_frame *f, u32 address) {
     schedule(); /* current tries again when its turn comes */
 }
 
-/* --- the fault itself -------------------------------------------------------------------------- */
+/* --- the fault itself ----------------------------------------------------------------------- */
 
 void page_fault(struct trap_frame *f) {
     u32 address = mmu_fault_address();

@@ -1,6 +1,8 @@
 /*
  * poll and select: wait until one of several files is ready. Whoever makes a file ready wakes all
  * that wait here, and they look at their files again.
+ *
+ * Kept: nothing changes between the last look and the sleep, so no change is missed.
  */
 #include "../include/files.h"
 

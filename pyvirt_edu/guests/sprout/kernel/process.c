@@ -77,8 +77,10 @@ static void inherit(struct process *child, struct process *parent) {
             file_use(child->files[fd]);
 }
 
-/* fork, vfork, and clone as far as it makes processes: with CLONE_VM the child has the parent's
-   memory, and with CLONE_VFORK the parent waits until the child calls exec or ends. */
+/*
+ * fork, vfork, and clone as far as it makes processes: with CLONE_VM the child has the parent's
+ * memory, and with CLONE_VFORK the parent waits until the child calls exec or ends.
+ */
 int process_fork(struct trap_frame *f, u32 flags, u32 stack, u32 parent_tid, u32 tls, u32 child_tid) {
     if (flags & CLONE_THREAD || (flags & CLONE_VM && !(flags & CLONE_VFORK)))
         return -ENOSYS; /* threads */
@@ -95,7 +97,7 @@ int process_fork(struct trap_frame *f, u32 flags, u32 stack, u32 parent_tid, u32
     inherit(child, current);
 
     struct trap_frame frame = *f;
-    frame.eax = 0;
+    frame.eax = 0; /* what fork returns in the child */
     if (stack)
         frame.esp = stack;
     struct user_desc d;

@@ -1,4 +1,8 @@
-/* System calls on memory: areas of the address space. */
+/*
+ * System calls on memory. What is asked is checked here, and done in space.c.
+ *
+ * Kept: space.c is asked only for whole pages that lie in a program's part of the address space.
+ */
 #include "../include/files.h"
 
 static bool range_good(u32 start, u32 size) {

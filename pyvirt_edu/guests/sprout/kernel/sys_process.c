@@ -1,4 +1,4 @@
-/* System calls on processes and on who they are. */
+/* System calls on processes: making and ending them, groups and sessions, and whose they are. */
 #include "../include/files.h"
 
 int sys_exit(u32 status) {
@@ -159,32 +159,7 @@ int sys_get_ids(enum id which, u32 real, u32 effective, u32 saved) {
     return bad ? -EFAULT : 0;
 }
 
-/* --- limits and the machine ----------------------------------------------------------------- */
-
-enum { LIMIT_STACK = 3, LIMIT_PROCESSES = 6, LIMIT_FILES = 7, LIMITS = 16 };
-
-static u32 limit(u32 what) {
-    return what == LIMIT_STACK       ? USER_STACK_SIZE
-           : what == LIMIT_PROCESSES ? PROCESSES
-           : what == LIMIT_FILES     ? FILES
-                                     : -1u; /* none */
-}
-
-int sys_getrlimit(u32 what, u32 to) {
-    u32 pair[2] = {limit(what), limit(what)};
-    return what >= LIMITS ? -EINVAL : copy_to_user(to, pair, 8);
-}
-
-int sys_setrlimit(u32 what) {
-    return what >= LIMITS ? -EINVAL : 0;
-}
-
-int sys_prlimit64(u32 pid, u32 what, u32 new, u32 old) {
-    u64 value = limit(what) == -1u ? -1ull : limit(what), pair[2] = {value, value};
-    if (what >= LIMITS)
-        return -EINVAL;
-    return old ? copy_to_user(old, pair, sizeof(pair)) : 0;
-}
+/* --- scheduling, and a name ----------------------------------------------------------------- */
 
 /* Linux's own, and none of the others. */
 int sys_personality(u32 which) {
@@ -206,65 +181,4 @@ int sys_prctl(u32 what, u32 argument) {
     if (what == SET_NAME)
         return copy_from_user(current->name, argument, 15);
     return what == GET_NAME ? copy_to_user(argument, current->name, 16) : -EINVAL;
-}
-
-static struct utsname names = {"Linux", "sprout", "6.1.0-sprout", "#1 sprout 1.0", "i686", "(none)"};
-
-int sys_uname(u32 to) {
-    return copy_to_user(to, &names, sizeof(names));
-}
-
-int sys_sethostname(u32 from, u32 size) {
-    char name[sizeof(names.nodename)] = "";
-    if (size >= sizeof(name))
-        return -EINVAL;
-    int error = copy_from_user(name, from, size);
-    if (!error)
-        memcpy(names.nodename, name, sizeof(name));
-    return error;
-}
-
-int sys_sysinfo(u32 to) {
-    struct {
-        u32 uptime, loads[3], total, free, shared, buffers, swap, free_swap;
-        u16 processes, pad;
-        u32 high, free_high, unit;
-        u8 rest[8];
-    } s = {.uptime = ticks / HZ, .total = frames_total * PAGE, .free = frames_free * PAGE, .unit = 1};
-    for (u32 i = 0; i < process_slots; i++)
-        s.processes = (u16)(s.processes + (processes[i] != NULL));
-    return copy_to_user(to, &s, 64);
-}
-
-/* As much as fits a page: who wants more asks again. */
-int sys_getrandom(u32 to, u32 size) {
-    size = MIN(size, PAGE);
-    for (u32 done = 0; done < size; done += 4) {
-        u32 value = random32();
-        if (copy_to_user(to + done, &value, MIN(size - done, 4)))
-            return -EFAULT;
-    }
-    return (int)size;
-}
-
-void power_off(int status) {
-    print("power off\n");
-    port_out8(0xf4, (u8)status);    /* a debug exit port, where there is one */
-    port_out16(0x604, 0x2000);      /* the power management of QEMU's board */
-    cpu_stop();
-}
-
-int sys_reboot(u32 magic, u32 magic2, u32 command) {
-    enum { RESTART = 0x01234567, HALT = (int)0xcdef0123, POWER_OFF = 0x4321fedc };
-    enum { CAD_ON = (int)0x89abcdef, CAD_OFF = 0 }; /* what Ctrl-Alt-Delete does: nothing */
-    if (magic != 0xfee1dead)
-        return -EINVAL;
-    if (command == (u32)CAD_ON || command == CAD_OFF)
-        return 0;
-    sync_all();
-    if (command == RESTART)
-        cpu_reset();
-    if (command == POWER_OFF || command == (u32)HALT)
-        power_off(0);
-    return -EINVAL;
 }

@@ -1,4 +1,8 @@
-/* System calls on signals. */
+/*
+ * System calls on signals. The older ones know the first 32 signals, those called rt_ all 64.
+ *
+ * Kept: SIGKILL and SIGSTOP are neither blocked nor given a handler.
+ */
 #include "../include/process.h"
 
 int sys_kill(int pid, int number) {

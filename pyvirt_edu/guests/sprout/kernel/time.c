@@ -1,4 +1,8 @@
-/* Time: ticks of the PIT, and between them its counter. The date comes from the RTC, once. */
+/*
+ * Time: ticks of the PIT, and between them its counter. The date comes from the RTC, once.
+ *
+ * Kept: time never goes back, though the counter may have wrapped before its interrupt is served.
+ */
 #include "../include/process.h"
 
 volatile u32 ticks = 1; /* not 0, which means "never" where it stands for a moment */
@@ -17,7 +21,6 @@ void clock_tick(void) {
 void clock_uptime(u32 *seconds, u32 *nanoseconds) {
     static u32 last_seconds, last_nanoseconds;
     u32 t = ticks - 1, n = t % HZ * (1000000000 / HZ) + pit_elapsed(), s = t / HZ;
-    /* the counter may have wrapped with its interrupt still waiting: time never goes back */
     if (s < last_seconds || (s == last_seconds && n < last_nanoseconds)) {
         s = last_seconds;
         n = last_nanoseconds;

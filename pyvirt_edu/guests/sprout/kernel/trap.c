@@ -72,6 +72,6 @@ void trap(struct trap_frame *f) {
     if (need_reschedule)
         schedule();
     if (signal_waiting(current) || current->call != -1u)
-        signal_deliver(f);
+        signal_deliver(f); /* a call that was interrupted is made again, or ends with EINTR */
     current->call = -1u;
 }

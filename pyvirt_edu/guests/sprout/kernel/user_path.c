@@ -1,6 +1,8 @@
 /*
  * Paths as programs give them: the address of a text, and a descriptor of the directory from which
  * it counts (AT_FDCWD: the current one). All system calls that take names come through here.
+ *
+ * Kept: what these functions give is the caller's, after an error too; so all callers hold it OWNED.
  */
 #include "../include/files.h"
 

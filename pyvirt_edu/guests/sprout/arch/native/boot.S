@@ -12,7 +12,7 @@
 
 #define BIG_PAGE 0x83                   /* present, writable, 4 MiB */
 #define CR4_PSE 0x10
-#define CR0_PG_WP 0x80010000
+#define CR0_PG_WP 0x80010000            /* paging; and read-only holds for ring 0 too */
 
         .section .boot, "awx"
         .align 4

@@ -63,6 +63,7 @@ void arch_start(void) {
     crash_task.eflags = 2;
 
     for (u32 i = 0; i < 48; i++) {
+        /* INT3, INTO and BOUND are for programs; INT with any other number is a protection fault */
         u32 ring = i == TRAP_BREAKPOINT || i == TRAP_OVERFLOW || i == TRAP_BOUND ? RING3 : 0;
         idt[i] = gate(KERNEL_CS, trap_stubs[i], INTERRUPT_GATE | ring);
     }

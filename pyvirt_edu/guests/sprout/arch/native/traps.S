@@ -18,7 +18,7 @@ stub_\number:
         jmp enter_kernel
         .endm
 
-        .altmacro
+        .altmacro                       /* %n is the value of n, not its name */
         .macro stubs_of first, last
         .set n, \first
         .rept \last - \first + 1
