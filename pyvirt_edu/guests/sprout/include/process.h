@@ -145,6 +145,7 @@ void stack_unmap(struct process *p);
 
 /* kernel/space.c */
 struct space *space_new(void);
+struct space *space_use(struct space *s);
 struct space *space_fork(struct space *from);
 void space_release(struct space *s);
 int space_map(struct space *s, u32 start, u32 size, u32 prot, bool shared, struct inode *inode, u32 offset);

@@ -77,6 +77,19 @@ static void inherit(struct process *child, struct process *parent) {
             file_use(child->files[fd]);
 }
 
+/* What clone does besides: the child's number goes where it is asked for, and TLS is set. */
+static void tell_child(struct process *child, u32 flags, u32 parent_tid, u32 tls, u32 child_tid) {
+    struct user_desc d;
+    if (flags & CLONE_SETTLS && !copy_from_user(&d, tls, sizeof(d)) && d.entry_number - TLS_FIRST < TLS_COUNT)
+        arch_set_tls(child, d.entry_number - TLS_FIRST, d.base_addr, d.limit, d.flags);
+    if (flags & CLONE_CHILD_CLEARTID)
+        child->clear_tid = child_tid;
+    if (flags & CLONE_CHILD_SETTID)
+        copy_to_space(child->space, child_tid, &child->pid, 4);
+    if (flags & CLONE_PARENT_SETTID)
+        copy_to_user(parent_tid, &child->pid, 4);
+}
+
 /*
  * fork, vfork, and clone as far as it makes processes: with CLONE_VM the child has the parent's
  * memory, and with CLONE_VFORK the parent waits until the child calls exec or ends.
@@ -87,28 +100,17 @@ int process_fork(struct trap_frame *f, u32 flags, u32 stack, u32 parent_tid, u32
     struct process *child = process_new();
     if (!child)
         return -EAGAIN;
-    child->space = flags & CLONE_VM ? current->space : space_fork(current->space);
+    child->space = flags & CLONE_VM ? space_use(current->space) : space_fork(current->space);
     if (!child->space) {
         process_free(child);
         return -ENOMEM;
     }
-    if (flags & CLONE_VM)
-        child->space->users++;
     inherit(child, current);
-
+    tell_child(child, flags, parent_tid, tls, child_tid);
     struct trap_frame frame = *f;
     frame.eax = 0; /* what fork returns in the child */
     if (stack)
         frame.esp = stack;
-    struct user_desc d;
-    if (flags & CLONE_SETTLS && !copy_from_user(&d, tls, sizeof(d)) && d.entry_number - TLS_FIRST < TLS_COUNT)
-        arch_set_tls(child, d.entry_number - TLS_FIRST, d.base_addr, d.limit, d.flags);
-    if (flags & CLONE_CHILD_CLEARTID)
-        child->clear_tid = child_tid;
-    if (flags & CLONE_CHILD_SETTID)
-        copy_to_space(child->space, child_tid, &child->pid, 4);
-    if (flags & CLONE_PARENT_SETTID)
-        copy_to_user(parent_tid, &child->pid, 4);
     arch_prepare(child, &frame);
 
     int pid = child->pid;
@@ -160,29 +162,39 @@ static void leave_children(struct process *p) {
         }
 }
 
-void process_exit(int status) {
-    struct process *p = current;
-    if (p == init_process) {
-        print("init ended with status %d\n", status >> 8 ? status >> 8 : status);
-        sync_all();
-        power_off(status >> 8 ? status >> 8 : status);
-    }
-    p->exit_status = status;
-    if (p->clear_tid && p->space->users > 1)
-        zero_user(p->clear_tid, 4);
+/* Without init there is nothing to do. */
+static void end_of_init(int status) {
+    int code = status >> 8 ? status >> 8 : status; /* of exit(), or a signal's number */
+    print("init ended with status %d\n", code);
+    sync_all();
+    power_off(code);
+}
+
+/* All that is the process's own but its slot and its stack, on which it still runs. */
+static void give_back(struct process *p) {
+    struct space *space = p->space;
     for (u32 fd = 0; fd < FILES; fd++)
         if (p->files[fd])
             descriptor_close(p, fd);
     inode_drop(p->cwd);
     inode_drop(p->executable);
     p->cwd = p->executable = NULL;
-    if (p->session == p->pid && p->has_tty)
-        tty_leave(p);
     fpu_drop(p);
-    mmu_load(kernel_root);
-    struct space *space = p->space;
+    mmu_load(kernel_root); /* the page directory in use is about to go */
     p->space = NULL;
     space_release(space);
+}
+
+void process_exit(int status) {
+    struct process *p = current;
+    if (p == init_process)
+        end_of_init(status);
+    p->exit_status = status;
+    if (p->clear_tid && p->space->users > 1)
+        zero_user(p->clear_tid, 4);
+    give_back(p);
+    if (p->session == p->pid && p->has_tty)
+        tty_leave(p);
     process_vfork_done(p);
     leave_children(p);
     struct sigaction *a = &p->parent->actions[SIGCHLD];

@@ -23,6 +23,11 @@ struct space *space_new(void) {
     return s;
 }
 
+struct space *space_use(struct space *s) {
+    s->users++;
+    return s;
+}
+
 /* --- areas ---------------------------------------------------------------------------------- */
 
 struct area *space_area(struct space *s, u32 address) {
