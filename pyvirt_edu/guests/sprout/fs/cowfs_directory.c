@@ -82,17 +82,17 @@ int cow_list(struct inode *dir, u32 *position, struct entry *e) {
     OWNED(lock) struct sleep_lock *held = lock(&fs_of(dir)->lock);
     struct disk_inode d;
     while (*position < 2 + dir->size / ENTRY_SIZE) {
+        struct disk_entry stored;
         u32 at = (*position)++;
-        struct disk_entry stored = {at ? cow(dir)->stored.device : dir->number, {'.', at ? '.' : 0}};
-        int error = at < 2 ? 0 : read_entry(dir, at - 2, &stored);
+        if (at < 2)
+            return fill_entry(e, at ? cow(dir)->stored.device : dir->number, DT_DIR, at ? ".." : ".");
+        int error = read_entry(dir, at - 2, &stored);
         if (error)
             return error;
-        if (!stored.inode)
-            continue;
-        e->inode = stored.inode;
-        e->type = at < 2 ? DT_DIR : cow_fetch(fs_of(dir), stored.inode, &d) ? 0 : d.mode >> 12 & 15;
-        copy_string(e->name, stored.name, NAME_SIZE);
-        return 1;
+        if (stored.inode) {
+            u32 type = cow_fetch(fs_of(dir), stored.inode, &d) ? 0 : d.mode >> 12 & 15;
+            return fill_entry(e, stored.inode, type, stored.name);
+        }
     }
     return 0;
 }

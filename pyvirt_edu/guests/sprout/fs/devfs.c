@@ -143,13 +143,10 @@ static int make_descriptors(struct inode *root) {
 }
 
 int devfs_start(void) {
-    struct inode *root = ramfs_tree("devfs");
+    struct inode *root = ramfs_tree("devfs", "devfs", "/dev");
     int error = root ? make_descriptors(root) : -ENOMEM;
     for (u32 i = 0; i < ARRAY_SIZE(devices) && !error; i++)
         if (devices[i].ops != &disk_ops || disk_sectors(devices[i].number & 0xff))
             error = make_device(root, devices[i].name, devices[i].mode, devices[i].number);
-    if (error)
-        return error;
-    copy_string(root->mount->target, "/dev", 5);
-    return mount_root_directory("dev", root->mount);
+    return error ? error : mount_root_directory("dev", root->mount);
 }

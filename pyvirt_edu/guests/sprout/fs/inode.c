@@ -55,6 +55,13 @@ int inode_read(struct inode *i, void *to, u32 size, u32 offset) {
     return error < 0 ? error : (int)t.done;
 }
 
+int fill_entry(struct entry *e, u32 inode, u32 type, const char *name) {
+    e->inode = inode;
+    e->type = type;
+    copy_string(e->name, name, NAME_SIZE);
+    return 1;
+}
+
 struct mount *mount_new(const char *type, const char *source, const char *target) {
     static u32 number;
     struct mount *m = allocate_zeroed(sizeof(*m));

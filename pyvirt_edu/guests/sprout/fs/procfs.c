@@ -175,29 +175,22 @@ static int lookup(struct inode *dir, const char *name, struct inode **found) {
     return !pid && p ? make((u32)p->pid << 8, S_IFDIR | 0555, p, found) : -ENOENT;
 }
 
-static int list_one(struct entry *e, u32 number, u32 type, const char *name) {
-    e->inode = number;
-    e->type = type;
-    copy_string(e->name, name, NAME_SIZE);
-    return 1;
-}
-
 /* Positions: ".", "..", the files; in the top directory then the slots of the process table. */
 static int list(struct inode *dir, u32 *position, struct entry *e) {
     u32 at = (*position)++, base = dir->number & ~0xffu;
     const struct proc_file *files = base ? process_files : top_files;
     u32 count = base ? ARRAY_SIZE(process_files) : ARRAY_SIZE(top_files);
     if (at < 2)
-        return at ? list_one(e, mount->root->number, DT_DIR, "..") : list_one(e, dir->number, DT_DIR, ".");
+        return fill_entry(e, at ? mount->root->number : dir->number, DT_DIR, at ? ".." : ".");
     at -= 2;
     if (at < count)
-        return list_one(e, base + at + 1, files[at].mode >> 12, files[at].name);
+        return fill_entry(e, base + at + 1, files[at].mode >> 12, files[at].name);
     for (u32 slot = at - count; !base && slot < process_slots; slot++)
         if (processes[slot]) {
             char name[12];
             format_text(name, sizeof(name), "%d", processes[slot]->pid);
             *position = slot + count + 3;
-            return list_one(e, (u32)processes[slot]->pid << 8, DT_DIR, name);
+            return fill_entry(e, (u32)processes[slot]->pid << 8, DT_DIR, name);
         }
     return 0;
 }

@@ -131,21 +131,12 @@ static u32 entry_type(struct inode *i) {
 
 static int list(struct inode *dir, u32 *position, struct entry *e) {
     u32 at = (*position)++;
-    if (at < 2) {
-        struct inode *i = at ? dir->parent : dir;
-        *e = (struct entry){i->number, DT_DIR, "."};
-        copy_string(e->name, at ? ".." : ".", NAME_SIZE);
-        return 1;
-    }
+    if (at < 2)
+        return fill_entry(e, at ? dir->parent->number : dir->number, DT_DIR, at ? ".." : ".");
     struct name *n = dir->data;
     while (n && at-- > 2)
         n = n->next;
-    if (!n)
-        return 0;
-    e->inode = n->inode->number;
-    e->type = entry_type(n->inode);
-    copy_string(e->name, n->text, NAME_SIZE);
-    return 1;
+    return n ? fill_entry(e, n->inode->number, entry_type(n->inode), n->text) : 0;
 }
 
 /* --- contents ------------------------------------------------------------------------------- */
@@ -250,8 +241,8 @@ static void usage(struct mount *m, struct statfs64 *s) {
     s->f_namelen = NAME_SIZE - 1;
 }
 
-struct inode *ramfs_tree(const char *type) {
-    struct mount *m = mount_new(type, type, "");
+struct inode *ramfs_tree(const char *type, const char *source, const char *target) {
+    struct mount *m = mount_new(type, source, target);
     struct inode *i = m ? inode_new(m, &ramfs_ops, ++last_number, S_IFDIR | 0755) : NULL;
     if (!i)
         return NULL;
@@ -263,9 +254,6 @@ struct inode *ramfs_tree(const char *type) {
 }
 
 int ramfs_start(void) {
-    struct inode *root = ramfs_tree("ramfs");
-    if (!root)
-        return -ENOMEM;
-    copy_string(root->mount->target, "/", 2);
-    return mount_attach(root->mount, NULL);
+    struct inode *root = ramfs_tree("ramfs", "ramfs", "/");
+    return root ? mount_attach(root->mount, NULL) : -ENOMEM;
 }

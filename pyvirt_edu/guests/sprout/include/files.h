@@ -93,6 +93,7 @@ void inode_drop(struct inode *i);
 static inline void owned_inode(struct inode **i) {
     inode_drop(*i);
 }
+int fill_entry(struct entry *e, u32 inode, u32 type, const char *name);     /* 1, as list() */
 struct mount *mount_new(const char *type, const char *source, const char *target);
 int mount_attach(struct mount *m, struct inode *on);
 void mount_detach(struct mount *m);
@@ -142,7 +143,7 @@ int procfs_start(void);
 int cowfs_mount(const char *source, struct inode *device, struct inode *on, const char *target,
                 bool read_only);
 extern const struct inode_ops ramfs_ops;
-struct inode *ramfs_tree(const char *type);     /* a new, empty one: its root */
+struct inode *ramfs_tree(const char *type, const char *source, const char *target); /* its root */
 
 /* devices: what an inode of type character or block device leads to */
 enum { DEVICE_NULL = 0x103, DEVICE_ZERO = 0x105, DEVICE_FULL = 0x107, DEVICE_RANDOM = 0x108,

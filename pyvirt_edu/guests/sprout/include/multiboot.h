@@ -3,6 +3,7 @@
 #include "types.h"
 
 #define MULTIBOOT_LOADED 0x2badb002
+enum { MULTIBOOT_USABLE = 1 };
 enum { INFO_MEMORY = 1, INFO_COMMAND_LINE = 4, INFO_MODULES = 8, INFO_MAP = 0x40 };
 
 struct multiboot_info {
@@ -18,5 +19,5 @@ struct multiboot_module {
 struct multiboot_range {
     u32 size; /* of what follows */
     u64 start, length;
-    u32 type; /* 1: usable */
+    u32 type;
 } __attribute__((packed));

@@ -20,52 +20,42 @@ struct frame *frame_of(u32 physical) {
     return &frames[physical / PAGE];
 }
 
-static void add_range(u64 start, u64 length, u32 limit) {
-    u64 end = start + length;
-    if (start >= DIRECT_MAP_SIZE)
-        return;
-    u32 last = (u32)MIN(end, (u64)DIRECT_MAP_SIZE);
-    for (u32 at = PAGE_UP((u32)start); at + PAGE <= last; at += PAGE)
-        if (at >= limit) {
-            frame_of(at)->owners = 1;
-            frames_total++;
-            frame_release(at);
-        }
-}
-
-static u32 end_of_ram(const struct multiboot_info *info) {
-    u32 end = 0;
-    for (u32 at = info->map; at < info->map + info->map_size;) {
-        const struct multiboot_range *r = to_virtual(at);
-        if (r->type == 1 && r->start < DIRECT_MAP_SIZE)
-            end = MAX(end, (u32)MIN(r->start + r->length, (u64)DIRECT_MAP_SIZE));
-        at += r->size + 4;
+/* The next range of usable RAM, as far as the kernel can map it; *at moves on. False: that was all. */
+static bool next_range(const struct multiboot_info *info, u32 *at, u32 *start, u32 *end) {
+    while (*at < info->map_size) {
+        const struct multiboot_range *r = to_virtual(info->map + *at);
+        *at += r->size + sizeof(r->size);
+        *start = PAGE_UP((u32)MIN(r->start, DIRECT_MAP_SIZE));
+        *end = PAGE_DOWN((u32)MIN(r->start + r->length, DIRECT_MAP_SIZE));
+        if (r->type == MULTIBOOT_USABLE && *start < *end)
+            return true;
     }
-    return end;
+    return false;
 }
 
 /* The kernel and the modules come first in RAM; the table follows them, free frames follow that. */
 void frames_start(u32 multiboot_info) {
     const struct multiboot_info *info = to_virtual(multiboot_info);
-    u32 used = to_physical(kernel_end), ram = ram_end = end_of_ram(info);
-    if (!(info->flags & INFO_MAP) || !ram)
-        panic("the boot loader gave no memory map");
     const struct multiboot_module *m = to_virtual(info->modules);
+    u32 used = to_physical(kernel_end), start, end;
+    for (u32 at = 0; info->flags & INFO_MAP && next_range(info, &at, &start, &end);)
+        ram_end = MAX(ram_end, end);
+    if (!ram_end)
+        panic("the boot loader gave no memory map");
     for (u32 i = 0; info->flags & INFO_MODULES && i < info->module_count; i++)
         used = MAX(used, m[i].end);
     frames = to_virtual(PAGE_UP(used));
-    u32 size = ram / PAGE * sizeof(struct frame);
-    if (PAGE_UP(used) + size + RESERVE * PAGE > ram)
-        panic("%u KiB of memory are too few for the modules", ram / 1024);
-    for (u32 i = 0; i < ram / PAGE; i++)
-        frames[i] = (struct frame){.owners = 1};
+    used = PAGE_UP(PAGE_UP(used) + ram_end / PAGE * sizeof(struct frame));
+    if (used + RESERVE * PAGE > ram_end)
+        panic("%u KiB of memory are too few for the modules", ram_end / 1024);
 
-    for (u32 at = info->map; at < info->map + info->map_size;) {
-        const struct multiboot_range *r = to_virtual(at);
-        if (r->type == 1)
-            add_range(r->start, r->length, PAGE_UP(used) + PAGE_UP(size));
-        at += r->size + 4;
-    }
+    for (u32 i = 0; i < ram_end / PAGE; i++)
+        frames[i] = (struct frame){.owners = 1};
+    for (u32 at = 0; next_range(info, &at, &start, &end);)
+        for (u32 frame = MAX(start, used); frame < end; frame += PAGE) {
+            frames_total++;
+            frame_release(frame);
+        }
 }
 
 u32 frame_allocate(void) {

@@ -45,12 +45,8 @@ int sys_chroot(u32 path) {
 /* --- mount and umount ----------------------------------------------------------------------- */
 
 static int mount_ramfs(const char *source, const char *target, struct inode *on) {
-    struct inode *root = ramfs_tree("ramfs");
-    if (!root)
-        return -ENOMEM;
-    copy_string(root->mount->source, source, sizeof(root->mount->source));
-    copy_string(root->mount->target, target, sizeof(root->mount->target));
-    return mount_attach(root->mount, on);
+    struct inode *root = ramfs_tree("ramfs", source, target);
+    return root ? mount_attach(root->mount, on) : -ENOMEM;
 }
 
 static int mount_disk(const char *source, const char *target, bool read_only, struct inode *on) {
