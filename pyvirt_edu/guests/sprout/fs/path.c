@@ -38,16 +38,14 @@ static int step(struct inode *dir, const char *name, struct inode **found) {
     return error;
 }
 
-/* The next part of a path into `name`; the rest of it. */
-static const char *next_part(const char *path, char *name, int *error) {
-    u32 n = 0;
-    for (; *path && *path != '/'; path++)
-        if (n < NAME_SIZE - 1)
-            name[n++] = *path;
-        else
-            *error = -ENAMETOOLONG;
-    name[n] = 0;
-    return path;
+/* The next part of a path into `name`; the rest of it, NULL: the part is too long. */
+static const char *next_part(const char *path, char *name) {
+    for (u32 n = 0; n < NAME_SIZE; n++, path++) {
+        name[n] = *path == '/' ? 0 : *path;
+        if (!name[n])
+            return path;
+    }
+    return NULL;
 }
 
 static const char *skip_slashes(const char *path) {
@@ -86,26 +84,31 @@ static int walk(struct inode *start, const char *path, bool follow, char *last, 
                 struct inode **found) {
     OWNED(memory) char *name = allocate(NAME_SIZE);
     OWNED(inode) struct inode *at = inode_use(*path == '/' || !start ? root_inode : start);
-    int error = !name ? -ENOMEM : *path ? 0 : -ENOENT;
-    for (path = skip_slashes(path); !error && *path;) {
-        path = next_part(path, name, &error);
-        bool slash = *path == '/', end = !*(path = skip_slashes(path));
-        if (error)
-            break;
-        if (last && end) {
+    if (!name || !*path)
+        return name ? -ENOENT : -ENOMEM;
+    for (path = skip_slashes(path); *path;) {
+        path = next_part(path, name);
+        if (!path)
+            return -ENAMETOOLONG;
+        bool slash = *path == '/';
+        path = skip_slashes(path);
+        if (last && !*path) {
+            if (!is_directory(at))
+                return -ENOTDIR;
             copy_string(last, name, NAME_SIZE);
             *found = inode_use(at);
-            return is_directory(at) ? 0 : -ENOTDIR;
+            return 0;
         }
-        error = advance(&at, name, follow || slash, depth);
-        if (!error && slash && !is_directory(at))
-            error = -ENOTDIR;
+        int error = advance(&at, name, follow || slash, depth);
+        if (error)
+            return error;
+        if (slash && !is_directory(at))
+            return -ENOTDIR;
     }
-    if (!error && last)
-        error = -EEXIST; /* "/" has no name in any directory */
-    if (!error)
-        *found = inode_use(at);
-    return error;
+    if (last)
+        return -EEXIST; /* "/" has no name in any directory */
+    *found = inode_use(at);
+    return 0;
 }
 
 int path_find(struct inode *start, const char *path, bool follow, struct inode **found) {

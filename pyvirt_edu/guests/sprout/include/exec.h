@@ -6,7 +6,8 @@ enum { ARGUMENT_PAGES = 32 };
 
 /* The strings of argv and envp, one after the other as they will stand on the stack. */
 struct arguments {
-    u32 count, environment_count, used;
+    u32 count, argument_count;  /* of all, and of those that are argv's */
+    u32 used;                   /* bytes */
     char *pages[ARGUMENT_PAGES];
     u32 stack, first, first_end; /* in the new program's memory: ESP, and where argv's strings lie */
 };
@@ -25,7 +26,7 @@ struct program {
 
 /* kernel/arguments.c */
 int arguments_add(struct arguments *a, const char *string);
-int arguments_add_all(struct arguments *a, struct strings from, u32 skip, u32 *count);
+int arguments_add_all(struct arguments *a, struct strings from, u32 skip);
 void owned_arguments(struct arguments **a);
 int build_stack(struct space *s, struct arguments *a, const struct program *p, u32 loader_base,
                 const struct process *who);

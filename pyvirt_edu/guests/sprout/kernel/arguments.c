@@ -24,10 +24,12 @@ static int add_bytes(struct arguments *a, const char *bytes, u32 size) {
 }
 
 int arguments_add(struct arguments *a, const char *string) {
+    a->count++;
     return add_bytes(a, string, strlen(string) + 1);
 }
 
 static int add_user_string(struct arguments *a, u32 at) {
+    a->count++;
     for (;;) {
         const char *page = user_page(current->space, at, false);
         u32 left = PAGE - at % PAGE, n = 0;
@@ -44,7 +46,7 @@ static int add_user_string(struct arguments *a, u32 at) {
 }
 
 /* Until a null pointer; the first `skip` are left out. */
-int arguments_add_all(struct arguments *a, struct strings from, u32 skip, u32 *count) {
+int arguments_add_all(struct arguments *a, struct strings from, u32 skip) {
     for (u32 i = 0; from.user || from.kernel; i++) {
         u32 pointer = from.kernel ? (u32)from.kernel[i] : 0;
         if (from.user && copy_from_user(&pointer, from.user + 4 * i, 4))
@@ -56,7 +58,6 @@ int arguments_add_all(struct arguments *a, struct strings from, u32 skip, u32 *c
         int error = from.user ? add_user_string(a, pointer) : arguments_add(a, from.kernel[i]);
         if (error)
             return error;
-        ++*count;
     }
     return 0;
 }
@@ -97,19 +98,19 @@ int build_stack(struct space *s, struct arguments *a, const struct program *p, u
         AT_CLKTCK, HZ, AT_SECURE, 0, AT_RANDOM, random, AT_PLATFORM, platform,
         AT_EXECFN, strings, AT_NULL, 0,
     };
-    u32 pointers = a->count + 1 + a->environment_count + 1;
+    u32 pointers = a->count + 2; /* and a null pointer after each vector */
     u32 sp = ALIGN_DOWN(random - sizeof(vector) - 4 * pointers - 4, 16), slot = sp + 4;
     int error = copy_to_space(s, random, seed, 16) | copy_to_space(s, platform, "i686", 5) |
-                copy_to_space(s, sp, &a->count, 4);
+                copy_to_space(s, sp, &a->argument_count, 4);
     for (u32 i = 0; i < a->used && !error; i += PAGE)
         error = copy_to_space(s, strings + i, a->pages[i / PAGE], MIN(PAGE, a->used - i));
     if (!error)
-        error = put_pointers(s, a, a->count, strings, &string, &slot);
+        error = put_pointers(s, a, a->argument_count, strings, &string, &slot);
     a->stack = sp;
     a->first = strings;
     a->first_end = string;
     if (!error)
-        error = put_pointers(s, a, a->environment_count, strings, &string, &slot) |
+        error = put_pointers(s, a, a->count - a->argument_count, strings, &string, &slot) |
                 copy_to_space(s, slot, vector, sizeof(vector));
     return error ? -E2BIG : 0;
 }

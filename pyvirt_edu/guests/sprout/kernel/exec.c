@@ -19,7 +19,7 @@ static char *skip_blanks(char *p) {
     return p;
 }
 
-/* "#! interpreter argument": both into `line`; how many there are. */
+/* "#! interpreter argument": both into `line`, the argument may be empty. 1: it is a script; 0: not. */
 static int script_line(struct inode *i, char *line, u32 size, char **interpreter, char **argument) {
     int n = inode_read(i, line, size - 1, 0);
     if (n < 3 || line[0] != '#' || line[1] != '!')
@@ -36,7 +36,7 @@ static int script_line(struct inode *i, char *line, u32 size, char **interpreter
         p++;
     *argument = skip_blanks(p);
     *p = 0;
-    return !**interpreter ? -ENOEXEC : **argument ? 2 : 1;
+    return **interpreter ? 1 : -ENOEXEC;
 }
 
 /* The name of the program file for /proc: never a relative one. */
@@ -49,36 +49,36 @@ static void name_program(char *to, u32 size, const char *path) {
     release(full);
 }
 
-/* The program's inode and all arguments, those that a script's first line adds included. */
+/* For a script, its interpreter is executed; the script's path becomes an argument. */
+static int exchange(struct inode **program, struct arguments *a, const char *interpreter, const char *argument,
+                    const char *script) {
+    inode_drop(*program);
+    *program = NULL;
+    int error = find_program(interpreter, program);
+    if (!error)
+        error = arguments_add(a, interpreter);
+    if (!error && *argument)
+        error = arguments_add(a, argument);
+    return error ? error : arguments_add(a, script);
+}
+
+/* The program's inode and all arguments. */
 static int prepare(const char *path, struct strings argv, struct strings envp, struct arguments *a,
                    struct inode **program, char *file, u32 file_size) {
     char line[128], *interpreter, *argument;
     int error = find_program(path, program);
-    if (error)
-        return error;
-    int script = script_line(*program, line, sizeof(line), &interpreter, &argument);
+    int script = error ? error : script_line(*program, line, sizeof(line), &interpreter, &argument);
     if (script < 0)
         return script;
     name_program(file, file_size, script ? interpreter : path);
-    if (script) {
-        inode_drop(*program);
-        *program = NULL;
-        error = find_program(interpreter, program);
-        if (!error)
-            error = arguments_add(a, interpreter);
-        if (!error && script == 2)
-            error = arguments_add(a, argument);
-        if (!error)
-            error = arguments_add(a, path); /* in place of argv[0] */
-        a->count = (u32)script + 1;
-    }
+    if (script)
+        error = exchange(program, a, interpreter, argument, path);
     if (!error)
-        error = arguments_add_all(a, argv, script ? 1 : 0, &a->count);
-    if (!error && !a->count) {
+        error = arguments_add_all(a, argv, script ? 1 : 0); /* the script's path stands for argv[0] */
+    if (!error && !a->count)
         error = arguments_add(a, "");
-        a->count = 1;
-    }
-    return error ? error : arguments_add_all(a, envp, 0, &a->environment_count);
+    a->argument_count = a->count;
+    return error ? error : arguments_add_all(a, envp, 0);
 }
 
 /* The address space of a program to be: its file, its loader's, and its stack. */
