@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shutil
 import subprocess
@@ -32,10 +33,8 @@ def test_the_same_as_addr2line() -> None:
         found = re.fullmatch(r"(?:\./)*(.*?):(\d+)(?: \(discriminator \d+\))?", row)
         if found:
             ours = lines.at(place)
-            assert ours is not None and (ours.file, ours.line) == (
-                str(Path(found[1])).replace("/include/../", "/"),
-                int(found[2]),
-            )
+            path = posixpath.normpath(found[1])  # addr2line leaves "kernel/../include" as it is
+            assert ours is not None and (ours.file, ours.line) == (path, int(found[2]))
             same += 1
     assert same > 1000
 
