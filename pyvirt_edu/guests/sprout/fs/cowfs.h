@@ -71,9 +71,9 @@ int block_to_write(struct cowfs *fs, struct disk_inode *d, u32 index, struct buf
 void free_blocks(struct cowfs *fs, struct disk_inode *d, u32 from);
 
 /* fs/cowfs_commit.c */
-int commit(struct cowfs *fs);
+int cow_commit(struct cowfs *fs);
 u32 super_checksum(const struct superblock *s);
-int begin(struct cowfs *fs, bool takes_space, struct sleep_lock **held);
+int cow_begin(struct cowfs *fs, bool takes_space, struct sleep_lock **held);
 
 /* fs/cowfs_inode.c */
 extern const struct inode_ops cowfs_ops;

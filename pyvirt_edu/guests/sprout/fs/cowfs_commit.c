@@ -25,7 +25,7 @@ static int write_super(struct cowfs *fs) {
     return disk_write(fs->drive, fs->super.generation % 2 * BLOCK_SECTORS, 1, sector);
 }
 
-int commit(struct cowfs *fs) {
+int cow_commit(struct cowfs *fs) {
     if (!fs->changed || fs->mount->read_only)
         return 0;
     int error = buffer_write_all(fs->drive);
@@ -44,9 +44,9 @@ int commit(struct cowfs *fs) {
 }
 
 /* Begin an operation. One that takes space leaves a reserve for those that give some back. */
-int begin(struct cowfs *fs, bool takes_space, struct sleep_lock **held) {
+int cow_begin(struct cowfs *fs, bool takes_space, struct sleep_lock **held) {
     *held = lock(&fs->lock);
     if (fs->free < 2 * RESERVE && fs->changed)
-        commit(fs); /* frees what only the last commit still held */
+        cow_commit(fs); /* frees what only the last commit still held */
     return fs->free >= (takes_space ? RESERVE : RESERVE / 3) ? 0 : -ENOSPC;
 }

@@ -119,7 +119,7 @@ int cow_create(struct inode *dir, const char *name, u32 mode, u32 device, struct
     OWNED(lock) struct sleep_lock *held = NULL;
     struct disk_inode d = {.mode = mode, .links = S_ISDIR(mode) ? 2 : 1, .mtime = now_seconds(),
                            .ctime = now_seconds(), .device = S_ISDIR(mode) ? dir->number : device};
-    int error = begin(fs_of(dir), true, &held);
+    int error = cow_begin(fs_of(dir), true, &held);
     if (!error)
         error = create(dir, name, &d, &new);
     if (!error)
@@ -129,7 +129,7 @@ int cow_create(struct inode *dir, const char *name, u32 mode, u32 device, struct
 
 int cow_link(struct inode *dir, const char *name, struct inode *target) {
     OWNED(lock) struct sleep_lock *held = NULL;
-    int error = begin(fs_of(dir), true, &held);
+    int error = cow_begin(fs_of(dir), true, &held);
     if (!error)
         error = target->links ? check_new(dir, name) : -ENOENT;
     if (!error)
@@ -170,7 +170,7 @@ static int remove(struct inode *dir, const char *name, struct inode *target) {
 
 int cow_unlink(struct inode *dir, const char *name, struct inode *target) {
     OWNED(lock) struct sleep_lock *held = NULL;
-    int error = begin(fs_of(dir), false, &held);
+    int error = cow_begin(fs_of(dir), false, &held);
     return error ? error : remove(dir, name, target);
 }
 
@@ -178,7 +178,7 @@ int cow_rename(struct inode *from, const char *old, struct inode *to, const char
                struct inode *replaced) {
     OWNED(lock) struct sleep_lock *held = NULL;
     u32 index;
-    int error = begin(fs_of(from), true, &held);
+    int error = cow_begin(fs_of(from), true, &held);
     if (!error)
         error = find_again(from, old, moved, &index);
     if (!error)

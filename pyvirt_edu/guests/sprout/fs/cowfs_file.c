@@ -29,7 +29,7 @@ int cow_read(struct inode *i, struct transfer *t, u32 offset) {
 static int write_part(struct inode *i, u32 offset, const u8 *data, u32 size) {
     OWNED(lock) struct sleep_lock *held = NULL;
     OWNED(buffer) struct buffer *b = NULL;
-    int error = begin(fs_of(i), true, &held);
+    int error = cow_begin(fs_of(i), true, &held);
     if (!error)
         error = block_to_write(fs_of(i), &cow(i)->stored, offset / BLOCK, &b);
     if (error)
@@ -70,7 +70,7 @@ static int clear_rest(struct inode *i, u32 size) {
 
 int cow_resize(struct inode *i, u32 size) {
     OWNED(lock) struct sleep_lock *held = NULL;
-    int error = begin(fs_of(i), false, &held);
+    int error = cow_begin(fs_of(i), false, &held);
     if (!error && size < i->size) {
         free_blocks(fs_of(i), &cow(i)->stored, (size + BLOCK - 1) / BLOCK);
         error = clear_rest(i, size);

@@ -108,7 +108,7 @@ static void remove(struct cowfs *fs, struct inode *i) {
     static const struct disk_inode free_inode;
     OWNED(lock) struct sleep_lock *held = lock(&fs->lock);
     if (fs->free < RESERVE)
-        commit(fs);
+        cow_commit(fs);
     free_blocks(fs, &cow(i)->stored, 0);
     cow_put(fs, i->number, &free_inode);
     fs->free_inode = MIN(fs->free_inode, i->number);
@@ -128,7 +128,7 @@ static void forget(struct inode *i) {
 
 static void changed(struct inode *i) {
     OWNED(lock) struct sleep_lock *held = NULL;
-    if (!begin(fs_of(i), false, &held))
+    if (!cow_begin(fs_of(i), false, &held))
         cow_store(i);
 }
 

@@ -104,13 +104,13 @@ static int format(struct cowfs *fs, u32 disk_blocks) {
     fs->super = (struct superblock){MAGIC, VERSION, .blocks = MIN(disk_blocks, (u32)MOST_BLOCKS)};
     fs->free = count_free(fs);
     int error = cow_put(fs, ROOT_NUMBER, &root);
-    return error ? error : commit(fs);
+    return error ? error : cow_commit(fs);
 }
 
 static int sync(struct mount *m) {
     struct cowfs *fs = m->data;
     OWNED(lock) struct sleep_lock *held = lock(&fs->lock);
-    return commit(fs);
+    return cow_commit(fs);
 }
 
 static void usage(struct mount *m, struct statfs64 *s) {

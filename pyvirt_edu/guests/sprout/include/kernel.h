@@ -8,6 +8,7 @@
 /* kernel/print.c */
 void console_write(const char *text, u32 size);     /* to wherever people look */
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));  /* of the current process */
 void panic(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* kernel/frames.c: RAM in pieces of one page */

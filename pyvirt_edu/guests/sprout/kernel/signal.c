@@ -71,7 +71,7 @@ static void run_handler(struct trap_frame *f, int number, struct sigaction *a) {
     current->restore_mask = false;
     settle_call(f, &action);
     if (signal_push_frame(f, number, &action, mask, current->fault_address, current->fault_code)) {
-        print("%s[%d]: no stack for the handler of signal %d\n", current->name, current->pid, number);
+        complain("no stack for the handler of signal %d\n", number);
         process_exit(SIGSEGV);
     }
     current->blocked |= action.mask | (action.flags & SA_NODEFER ? 0 : signal_bit(number));
@@ -116,7 +116,6 @@ void signal_crash(struct trap_frame *f, int number, int code, u32 address, const
         run_handler(f, number, a);
         return;
     }
-    print("%s[%d]: %s at %08x, eip %08x esp %08x\n", current->name, current->pid, what, address, f->eip,
-          f->esp);
+    complain("%s at %08x, eip %08x esp %08x\n", what, address, f->eip, f->esp);
     process_exit(number);
 }

@@ -155,7 +155,7 @@ u32 signal_pop_frame(struct trap_frame *f, bool with_info) {
         mask = (u64)high << 32 | context.old_mask;
     }
     if (error || pop_fpu(context.fpu)) {
-        print("%s[%d]: sigreturn without a signal frame, esp %08x\n", current->name, current->pid, f->esp);
+        complain("sigreturn without a signal frame, esp %08x\n", f->esp);
         process_exit(SIGSEGV);
     }
     restore(f, &context.registers);

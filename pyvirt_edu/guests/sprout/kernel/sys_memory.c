@@ -18,8 +18,7 @@ static int check_file(struct file *f, u32 flags, u32 prot) {
     if (flags & MAP_SHARED && prot & PROT_WRITE) { /* pages are not written back */
         static bool told;
         if (!told)
-            print("%s[%d]: writable shared mappings of files are not supported\n", current->name,
-                  current->pid);
+            complain("writable shared mappings of files are not supported\n");
         told = true;
         return -ENODEV;
     }

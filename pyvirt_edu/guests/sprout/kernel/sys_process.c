@@ -9,8 +9,7 @@ int sys_exit(u32 status) {
 int sys_clone(u32 flags, u32 stack, u32 parent_tid, u32 tls, u32 child_tid) {
     int pid = process_fork(arch_frame(current), flags, stack, parent_tid, tls, child_tid);
     if (pid == -ENOSYS)
-        print("%s[%d]: threads (clone with flags %x) are not supported\n", current->name, current->pid,
-              flags);
+        complain("threads (clone with flags %x) are not supported\n", flags);
     return pid;
 }
 

@@ -18,8 +18,7 @@ static int not_there(u32 number) {
     if (number < ARRAY_SIZE(told) && !told[number]) {
         const char *name = number < ARRAY_SIZE(missing_calls) ? missing_calls[number] : NULL;
         told[number] = true;
-        print("%s[%d]: system call %u (%s) is not supported\n", current->name, current->pid, number,
-              name ? name : "unknown");
+        complain("system call %u (%s) is not supported\n", number, name ? name : "unknown");
     }
     return -ENOSYS;
 }

@@ -172,7 +172,7 @@ int sys_socket(u32 family, u32 type, u32 protocol) {
     if (family != AF_INET)
         return -EAFNOSUPPORT;
     if (kind == SOCK_STREAM && !told) {
-        print("%s[%d]: TCP is not supported\n", current->name, current->pid);
+        complain("TCP is not supported\n");
         told = true;
     }
     if (kind == SOCK_DGRAM && !protocol)
