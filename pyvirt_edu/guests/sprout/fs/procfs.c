@@ -86,19 +86,17 @@ static int write_mounts(char *to, u32 size, struct process *p) {
 
 static int write_loadavg(char *to, u32 size, struct process *p) {
     u32 running = 0, all = 0;
-    for (u32 i = 0; i < process_slots; i++)
-        if (processes[i]) {
-            all++;
-            running += processes[i]->state == RUNNABLE;
-        }
+    for (EACH_PROCESS(each)) {
+        all++;
+        running += each->state == RUNNABLE;
+    }
     return format_text(to, size, "0.00 0.00 0.00 %u/%u %d\n", running, all, current->pid);
 }
 
 static int write_cpu(char *to, u32 size, struct process *p) {
     u32 busy = 0;
-    for (u32 i = 0; i < process_slots; i++)
-        if (processes[i])
-            busy += processes[i]->user_ticks + processes[i]->system_ticks;
+    for (EACH_PROCESS(each))
+        busy += each->user_ticks + each->system_ticks;
     return format_text(to, size, "cpu  %u 0 0 %u 0 0 0 0 0 0\nbtime %u\n", busy,
                        ticks - MIN(ticks, busy), boot_time);
 }
@@ -185,14 +183,13 @@ static int list(struct inode *dir, u32 *position, struct entry *e) {
     at -= 2;
     if (at < count)
         return fill_entry(e, base + at + 1, files[at].mode >> 12, files[at].name);
-    for (u32 slot = at - count; !base && slot < process_slots; slot++)
-        if (processes[slot]) {
-            char name[12];
-            format_text(name, sizeof(name), "%d", processes[slot]->pid);
-            *position = slot + count + 3;
-            return fill_entry(e, (u32)processes[slot]->pid << 8, DT_DIR, name);
-        }
-    return 0;
+    struct process *p = base ? NULL : process_from(at - count);
+    char name[12];
+    if (!p)
+        return 0;
+    format_text(name, sizeof(name), "%d", p->pid);
+    *position = p->slot + count + 3;
+    return fill_entry(e, (u32)p->pid << 8, DT_DIR, name);
 }
 
 static int read(struct inode *i, struct transfer *t, u32 offset) {

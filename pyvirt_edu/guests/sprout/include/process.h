@@ -79,6 +79,15 @@ struct process {
 extern struct process *current, *processes[PROCESSES], *init_process;
 extern u32 process_slots;                       /* all processes have lower slots */
 
+/* The process in this slot or in the next one that is taken; NULL: that was all. */
+static inline struct process *process_from(u32 slot) {
+    for (; slot < process_slots; slot++)
+        if (processes[slot])
+            return processes[slot];
+    return NULL;
+}
+#define EACH_PROCESS(p) struct process *p = process_from(0); p; p = process_from(p->slot + 1)
+
 /* kernel/schedule.c */
 extern bool need_reschedule;
 void schedule(void);                            /* let somebody else run */

@@ -85,9 +85,8 @@ static void out_of_memory(struct trap_frame *f, u32 address) {
     bool going = false;
     if (current->pending & signal_bit(SIGKILL))
         return; /* it is the one, and ends on its way out */
-    for (u32 i = 0; i < process_slots; i++) {
-        struct process *p = processes[i];
-        if (!p || !p->space || p == init_process)
+    for (EACH_PROCESS(p)) {
+        if (!p->space || p == init_process)
             continue;
         if (p->pending & signal_bit(SIGKILL))
             going |= p->state == RUNNABLE; /* one that waits for another may wait for memory */

@@ -12,18 +12,16 @@ u32 process_slots;
 static int last_pid;
 
 struct process *process_find(int pid) {
-    for (u32 i = 0; i < process_slots; i++)
-        if (processes[i] && processes[i]->pid == pid)
-            return processes[i];
+    for (EACH_PROCESS(p))
+        if (p->pid == pid)
+            return p;
     return NULL;
 }
 
 static bool number_taken(int n) {
-    for (u32 i = 0; i < process_slots; i++) {
-        struct process *p = processes[i];
-        if (p && (p->pid == n || p->group == n || p->session == n))
+    for (EACH_PROCESS(p))
+        if (p->pid == n || p->group == n || p->session == n)
             return true;
-    }
     return false;
 }
 
@@ -153,11 +151,11 @@ void process_continue(struct process *p) {
     }
 }
 
-static void leave_children(struct process *p) {
-    for (u32 i = 0; i < process_slots; i++)
-        if (processes[i] && processes[i]->parent == p) {
-            processes[i]->parent = init_process;
-            if (processes[i]->state == ZOMBIE)
+static void leave_children(struct process *parent) {
+    for (EACH_PROCESS(p))
+        if (p->parent == parent) {
+            p->parent = init_process;
+            if (p->state == ZOMBIE)
                 wake_up(init_process);
         }
 }
@@ -246,10 +244,9 @@ static void bury(struct process *p) {
 int process_wait(int pid, u32 status_to, u32 options, u32 usage) {
     for (;;) {
         bool children = false;
-        for (u32 i = 0; i < process_slots; i++) {
-            struct process *p = processes[i];
+        for (EACH_PROCESS(p)) {
             int status, found;
-            if (!p || !wanted(p, pid))
+            if (!wanted(p, pid))
                 continue;
             children = true;
             if (!news(p, options, &status))

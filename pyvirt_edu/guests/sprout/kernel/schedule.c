@@ -79,18 +79,15 @@ bool sleep_firmly(void *channel, u32 wake_at) {
 }
 
 void wake_up(void *channel) {
-    for (u32 i = 0; i < process_slots; i++) {
-        struct process *p = processes[i];
-        if (p && p->state == SLEEPING && p->channel == channel)
+    for (EACH_PROCESS(p))
+        if (p->state == SLEEPING && p->channel == channel)
             make_runnable(p);
-    }
 }
 
 /* Every tick: alarms, and sleepers whose time has come. */
 void wake_sleepers(void) {
-    for (u32 i = 0; i < process_slots; i++) {
-        struct process *p = processes[i];
-        if (!p || p->state == ZOMBIE)
+    for (EACH_PROCESS(p)) {
+        if (p->state == ZOMBIE)
             continue;
         if (p->alarm_at && (i32)(ticks - p->alarm_at) >= 0) {
             p->alarm_at = p->alarm_every ? ticks + p->alarm_every : 0;

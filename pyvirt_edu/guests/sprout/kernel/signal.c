@@ -41,10 +41,10 @@ void signal_send(struct process *p, int number) {
 
 int signal_group(int group, int number) {
     int found = 0;
-    for (u32 i = 0; i < process_slots; i++)
-        if (processes[i] && processes[i]->group == group && processes[i]->state != ZOMBIE) {
+    for (EACH_PROCESS(p))
+        if (p->group == group && p->state != ZOMBIE) {
             if (number)
-                signal_send(processes[i], number);
+                signal_send(p, number);
             found++;
         }
     return found ? 0 : -ESRCH;

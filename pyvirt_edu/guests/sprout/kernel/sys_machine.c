@@ -53,8 +53,8 @@ int sys_sysinfo(u32 to) {
         u32 high, free_high, unit;
         u8 rest[8];
     } s = {.uptime = ticks / HZ, .total = frames_total * PAGE, .free = frames_free * PAGE, .unit = 1};
-    for (u32 i = 0; i < process_slots; i++)
-        s.processes = (u16)(s.processes + (processes[i] != NULL));
+    for (EACH_PROCESS(p))
+        s.processes++;
     return copy_to_user(to, &s, 64);
 }
 

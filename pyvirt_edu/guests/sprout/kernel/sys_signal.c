@@ -11,9 +11,8 @@ int sys_kill(int pid, int number) {
     if (pid == 0 || pid < -1)
         return signal_group(pid ? -pid : current->group, number);
     int found = 0;
-    for (u32 i = 0; i < process_slots; i++) {
-        struct process *p = processes[i];
-        bool meant = p && (pid == -1 ? p != init_process && p != current : p->pid == pid);
+    for (EACH_PROCESS(p)) {
+        bool meant = pid == -1 ? p != init_process && p != current : p->pid == pid;
         if (meant && number)
             signal_send(p, number);
         found += meant;

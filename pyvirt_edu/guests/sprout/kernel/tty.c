@@ -234,9 +234,9 @@ void tty_leave(struct process *leader) {
     if (foreground && foreground != leader->group)
         signal_group(foreground, SIGHUP);
     session = foreground = 0;
-    for (u32 i = 0; i < process_slots; i++)
-        if (processes[i] && processes[i]->session == leader->session)
-            processes[i]->has_tty = false;
+    for (EACH_PROCESS(p))
+        if (p->session == leader->session)
+            p->has_tty = false;
 }
 
 static int tty_ioctl(struct file *f, u32 command, u32 argument) {
