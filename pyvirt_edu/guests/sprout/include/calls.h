@@ -141,7 +141,7 @@ CALL(413, pselect, a, b, c, d, e, f, TIME64)
 CALL(168, poll, a, b, c)
 CALL(309, ppoll, a, b, c, d, TIME32)        CALL(414, ppoll, a, b, c, d, TIME64)
 
-/* Sockets: net/socket.c; 102 is the older way to all of them */
+/* Sockets: net/sys_socket.c; 102 is the older way to all of them */
 CALL(359, socket, a, b, c)                  CALL(361, bind, a, b, c)
 CALL(362, connect, a, b, c)                 CALL(367, getsockname, a, b, c)
 CALL(368, getpeername, a, b, c)

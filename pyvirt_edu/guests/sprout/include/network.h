@@ -54,6 +54,21 @@ void icmp_unreachable(const struct ip_header *ip, u32 size);
 void udp_received(const struct ip_header *ip, const u8 *data, u32 size);
 int udp_send(u32 to, u16 to_port, u16 from_port, const void *data, u32 size);
 /* net/socket.c */
+struct socket {
+    struct socket *next;
+    u8 protocol;
+    u16 port, peer_port;    /* as sent */
+    u32 address, peer;
+    struct packet *packets;
+    u32 count;
+    u32 receive_timeout;
+};
+
+extern const struct file_ops socket_ops;
+struct file *socket_new(u8 protocol, u32 flags);
+int socket_bind(struct socket *s, u32 address, u16 port);
+int socket_send(struct socket *s, struct transfer *t, u32 to, u16 port);    /* how much */
+int socket_receive(struct file *f, struct transfer *t, u32 flags, struct sockaddr_in *from);
 bool socket_deliver(u8 protocol, u16 port, u32 from, u16 from_port, const void *data, u32 size);
 
 /* drivers/pci.c */

@@ -50,8 +50,8 @@ static void name_program(char *to, u32 size, const char *path) {
 }
 
 /* For a script, its interpreter is executed; the script's path becomes an argument. */
-static int exchange(struct inode **program, struct arguments *a, const char *interpreter, const char *argument,
-                    const char *script) {
+static int exchange(struct inode **program, struct arguments *a, const char *interpreter,
+                    const char *argument, const char *script) {
     inode_drop(*program);
     *program = NULL;
     int error = find_program(interpreter, program);

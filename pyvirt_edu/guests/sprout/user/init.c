@@ -9,7 +9,7 @@ static int start(char *const argv[]) {
     int pid = fork();
     if (pid)
         return pid;
-    syscall(66); /* setsid: a session of its own */
+    setsid(); /* a session of its own, for the terminal to belong to */
     ioctl(0, TIOCSCTTY, NULL);
     int error = execute(argv);
     print("init: %s: %s\n", argv[0], error_text(error));

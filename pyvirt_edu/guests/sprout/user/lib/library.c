@@ -26,6 +26,10 @@ int getpid(void) {
     return syscall(20);
 }
 
+int setsid(void) {
+    return syscall(66);
+}
+
 int setpgid(int pid, int group) {
     return syscall(57, pid, group);
 }

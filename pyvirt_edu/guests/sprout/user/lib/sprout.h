@@ -14,6 +14,7 @@ int execute(char *const argv[]);            /* the program is looked for in PATH
 int waitpid(int pid, int *status, int options);
 int kill(int pid, int number);
 int getpid(void);
+int setsid(void);
 int setpgid(int pid, int group);
 int getpgrp(void);
 int open(const char *path, int flags, ...);
