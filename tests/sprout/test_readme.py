@@ -54,3 +54,19 @@ def test_what_the_path_names_is_where_it_says() -> None:
             name,
             file,
         )
+
+
+def test_calls_are_there_or_missing() -> None:
+    """Each number is in one of the two lists; what calls.h names is defined in the file it says."""
+    calls = (sprout.HERE / "include" / "calls.h").read_text(encoding="utf-8")
+    missing = (sprout.HERE / "include" / "missing_calls.h").read_text(encoding="utf-8")
+    there = [int(number) for number in re.findall(r"CALL\((\d+),", calls)]
+    absent = [int(number) for number in re.findall(r"\[(\d+)\] =", missing)]
+    both = there + absent
+    assert len(there) > 200 and len(both) == len(set(both)), "a number is in the lists twice"
+    folder = None
+    for file, name in re.findall(r"((?:kernel|net)/\w+\.c)|CALL\(\d+, (\w+)", calls):
+        folder = file or folder
+        if name and folder and name not in ("nothing", "silently_absent", "socketcall"):
+            text = (sprout.HERE / folder).read_text(encoding="utf-8")
+            assert re.search(rf"^int sys_{name}\(", text, re.M), (name, folder)
