@@ -65,7 +65,7 @@ static int exchange(struct inode **program, struct arguments *a, const char *int
 /* The program's inode and all arguments. */
 static int prepare(const char *path, struct strings argv, struct strings envp, struct arguments *a,
                    struct inode **program, char *file, u32 file_size) {
-    char line[128], *interpreter, *argument;
+    char line[128], *interpreter = NULL, *argument = NULL;
     int error = find_program(path, program);
     int script = error ? error : script_line(*program, line, sizeof(line), &interpreter, &argument);
     if (script < 0)
