@@ -72,6 +72,8 @@ static int may_open(struct inode *i, u32 flags) {
         return -ENOTDIR;
     if (S_ISLNK(i->mode) && !(flags & O_PATH))
         return -ELOOP;
+    if (S_ISSOCK(i->mode) && !(flags & O_PATH))
+        return -ENXIO;
     if (writes && i->mount->read_only && S_ISREG(i->mode))
         return -EROFS;
     return ops_of(i) ? 0 : -ENXIO;

@@ -151,12 +151,21 @@ static u32 *page_slot(struct inode *i, u32 index, bool make) {
     return &(*table)[index % TABLE];
 }
 
+/* The frame of a page; a hole may be filled. 0: there is none. */
+static u32 page_frame(struct inode *i, u32 index, bool make) {
+    u32 *slot = page_slot(i, index, make);
+    if (slot && !*slot && make && (*slot = frame_allocate_user())) {
+        memset(to_virtual(*slot), 0, PAGE);
+        i->blocks += PAGE / SECTOR;
+    }
+    return slot ? *slot : 0;
+}
+
 static int read(struct inode *i, struct transfer *t, u32 offset) {
     static const u8 zeros[PAGE];
     while (t->left && offset < i->size) {
-        u32 *slot = page_slot(i, offset / PAGE, false);
+        u32 frame = page_frame(i, offset / PAGE, false);
         u32 n = MIN(MIN(t->left, i->size - offset), PAGE - offset % PAGE);
-        u32 frame = slot ? *slot : 0;
         if (frame)
             frame_share(frame);
         int error = give(t, (frame ? to_virtual(frame) : zeros) + offset % PAGE, n);
@@ -171,15 +180,10 @@ static int read(struct inode *i, struct transfer *t, u32 offset) {
 
 static int write(struct inode *i, struct transfer *t, u32 offset) {
     while (t->left) {
-        u32 *slot = page_slot(i, offset / PAGE, true);
+        u32 frame = page_frame(i, offset / PAGE, true);
         u32 n = MIN(t->left, PAGE - offset % PAGE);
-        if (slot && !*slot && (*slot = frame_allocate_user())) {
-            memset(to_virtual(*slot), 0, PAGE);
-            i->blocks += PAGE / SECTOR;
-        }
-        if (!slot || !*slot)
+        if (!frame)
             return -ENOSPC;
-        u32 frame = *slot;
         frame_share(frame);
         int error = take(t, (u8 *)to_virtual(frame) + offset % PAGE, n);
         frame_release(frame);
@@ -207,12 +211,11 @@ static int resize(struct inode *i, u32 size) {
     return 0;
 }
 
-static u32 page(struct inode *i, u32 index) {
-    u32 *slot = index < (i->size + PAGE - 1) / PAGE ? page_slot(i, index, false) : NULL;
-    if (!slot || !*slot)
-        return 0;
-    frame_share(*slot);
-    return *slot;
+static u32 page(struct inode *i, u32 index, bool make) {
+    u32 frame = index < (i->size + PAGE - 1) / PAGE ? page_frame(i, index, make) : 0;
+    if (frame)
+        frame_share(frame);
+    return frame;
 }
 
 static void forget(struct inode *i) {

@@ -35,7 +35,8 @@ struct inode_ops {
     int (*read)(struct inode *i, struct transfer *t, u32 offset);
     int (*write)(struct inode *i, struct transfer *t, u32 offset);
     int (*resize)(struct inode *i, u32 size);
-    u32 (*page)(struct inode *i, u32 index);    /* a frame to map, with one owner more; 0: none */
+    /* A frame to map, with one owner more; 0: none. The file may be made to have it, to be written to. */
+    u32 (*page)(struct inode *i, u32 index, bool make);
     void (*changed)(struct inode *i);           /* mode, owner or times */
     void (*forget)(struct inode *i);            /* nobody refers to it any more */
 };
@@ -50,6 +51,7 @@ struct inode {
     void *data;                 /* the file system's own */
     struct inode *parent;       /* directories of the file systems in RAM */
     struct pipe *pipe;          /* named pipes */
+    struct unix_socket *socket; /* bound to this name */
     struct sleep_lock writing;  /* one write after the other */
 };
 
@@ -129,6 +131,7 @@ int file_open(struct inode *start, const char *path, u32 flags, u32 mode, struct
 int file_read(struct file *f, struct transfer *t, const u64 *at);   /* at NULL: where the file stands */
 int file_write(struct file *f, struct transfer *t, const u64 *at);
 int descriptor_new(struct file *f, u32 from, bool close_on_exec);   /* takes the reference over */
+int descriptor_pair(struct file *one, struct file *other, u32 fds, bool close_on_exec);
 void descriptor_mark(u32 fd, bool close_on_exec);
 struct file *descriptor_file(u32 fd);       /* NULL: there is none */
 struct file *descriptor_use(u32 fd);        /* the same, with a reference that the caller drops */

@@ -12,8 +12,8 @@ enum {
     EFBIG = 27, ENOSPC = 28, ESPIPE = 29, EROFS = 30, EPIPE = 32, ERANGE = 34,
     ENAMETOOLONG = 36, ENOSYS = 38, ENOTEMPTY = 39, ELOOP = 40, EUCLEAN = 117, ENOTSOCK = 88,
     EDESTADDRREQ = 89, EMSGSIZE = 90, EPROTONOSUPPORT = 93, EOPNOTSUPP = 95,
-    EAFNOSUPPORT = 97, EADDRINUSE = 98, ENOTCONN = 107,
-    ETIMEDOUT = 110,
+    EAFNOSUPPORT = 97, EADDRINUSE = 98, EISCONN = 106, ENOTCONN = 107, ETIMEDOUT = 110,
+    ECONNREFUSED = 111,
     /* The kernel's own: a signal came. Run the call again after it, unless its handler is to see EINTR. */
     ERESTART = 512,
     ERESTART_NO_HANDLER = 514, /* again only if the program has no handler */
@@ -30,6 +30,7 @@ enum {
 #define S_ISCHR(m) (((m)&S_IFMT) == S_IFCHR)
 #define S_ISBLK(m) (((m)&S_IFMT) == S_IFBLK)
 #define S_ISFIFO(m) (((m)&S_IFMT) == S_IFIFO)
+#define S_ISSOCK(m) (((m)&S_IFMT) == S_IFSOCK)
 
 enum {
     O_ACCMODE = 3, O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0100, O_EXCL = 0200, O_NOCTTY = 0400,
@@ -174,8 +175,12 @@ struct itimerval32 {
 };
 
 /* sockets */
-enum { AF_INET = 2, SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_RAW = 3, SOCK_TYPE = 15, IPPROTO_ICMP = 1,
-       IPPROTO_UDP = 17, MSG_PEEK = 2, MSG_DONTWAIT = 0x40 };
+enum { AF_UNIX = 1, AF_INET = 2, SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_RAW = 3, SOCK_TYPE = 15, IPPROTO_ICMP = 1,
+       IPPROTO_UDP = 17, MSG_PEEK = 2, MSG_DONTWAIT = 0x40, MSG_NOSIGNAL = 0x4000 };
+struct sockaddr_un {
+    u16 family;
+    char path[108];
+};
 struct sockaddr_in {
     u16 family, port;
     u32 address;

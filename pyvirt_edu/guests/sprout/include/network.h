@@ -71,6 +71,16 @@ int socket_send(struct socket *s, struct transfer *t, u32 to, u16 port);    /* h
 int socket_receive(struct file *f, struct transfer *t, u32 flags, struct sockaddr_in *from);
 bool socket_deliver(u8 protocol, u16 port, u32 from, u16 from_port, const void *data, u32 size);
 
+/* net/unix.c */
+extern const struct file_ops unix_ops;
+struct file *unix_new(u32 flags);
+int unix_pair(struct file *one, struct file *other);        /* connect the two */
+int unix_bind(struct file *f, const char *path);
+int unix_listen(struct file *f, u32 most);
+int unix_connect(struct file *f, const char *path);
+int unix_accept(struct file *f, struct file **peer);
+int unix_shutdown(struct file *f, u32 how);
+
 /* drivers/pci.c */
 struct pci_function {
     u32 device, function;

@@ -17,11 +17,16 @@ static int zero_frame(u32 *frame) {
     return 0;
 }
 
-/* A page of the file, to share if the file system has it in RAM, else a copy. */
+/*
+ * A page of the file, to share if the file system has it in RAM, else a copy. A shared mapping has
+ * the file's own page or none.
+ */
 static int file_frame(struct area *a, u32 offset, u32 *frame) {
-    *frame = a->inode->ops->page ? a->inode->ops->page(a->inode, offset / PAGE) : 0;
+    *frame = a->inode->ops->page ? a->inode->ops->page(a->inode, offset / PAGE, a->shared) : 0;
     if (*frame)
         return 0;
+    if (a->shared)
+        return offset < a->inode->size ? -ENOMEM : -EIO;
     int error = zero_frame(frame);
     if (error || offset >= a->inode->size)
         return error;

@@ -101,9 +101,9 @@ int space_map(struct space *s, u32 start, u32 size, u32 prot, bool shared, struc
     if (!new)
         return -ENOMEM;
     insert(s, new);
-    /* a page that is to be shared with children must be there before they are */
-    for (u32 at = start; shared && at < start + size; at += PAGE) {
-        int error = space_fault(s, at, FAULT_WRITE | FAULT_USER);
+    /* a page that is to be shared with children, and no file's, must be there before they are */
+    for (u32 at = start; shared && !inode && prot && at < start + size; at += PAGE) {
+        int error = space_fault(s, at, FAULT_USER | (prot & PROT_WRITE ? FAULT_WRITE : 0));
         if (error < 0) {
             space_unmap(s, start, size);
             return error;

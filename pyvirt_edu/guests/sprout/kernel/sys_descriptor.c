@@ -85,16 +85,18 @@ int sys_has_file(u32 fd) {
     return descriptor_file(fd) ? 0 : -EBADF;
 }
 
-int sys_pipe2(u32 fds, u32 flags) {
-    struct file *reader, *writer;
-    int pair[2], error = pipe_make(&reader, &writer, flags & O_NONBLOCK);
-    if (error)
-        return error;
-    pair[0] = descriptor_new(reader, 0, flags & O_CLOEXEC);
-    pair[1] = descriptor_new(writer, 0, flags & O_CLOEXEC);
-    error = pair[0] < 0 || pair[1] < 0 ? -EMFILE : copy_to_user(fds, pair, sizeof(pair));
+/* Both get a descriptor, or none of them; the references are taken over. */
+int descriptor_pair(struct file *one, struct file *other, u32 fds, bool close_on_exec) {
+    int pair[2] = {descriptor_new(one, 0, close_on_exec), descriptor_new(other, 0, close_on_exec)};
+    int error = pair[0] < 0 || pair[1] < 0 ? -EMFILE : copy_to_user(fds, pair, sizeof(pair));
     for (int i = 0; error && i < 2; i++)
         if (pair[i] >= 0)
             descriptor_close(current, (u32)pair[i]);
     return error;
+}
+
+int sys_pipe2(u32 fds, u32 flags) {
+    struct file *reader, *writer;
+    int error = pipe_make(&reader, &writer, flags & O_NONBLOCK);
+    return error ? error : descriptor_pair(reader, writer, fds, flags & O_CLOEXEC);
 }

@@ -15,14 +15,18 @@ static int check_file(struct file *f, u32 flags, u32 prot) {
         return -EBADF;
     if (!f->inode || !S_ISREG(f->inode->mode))
         return -ENODEV;
-    if (flags & MAP_SHARED && prot & PROT_WRITE) { /* pages are not written back */
+    u32 access = f->flags & O_ACCMODE;
+    bool changes = flags & MAP_SHARED && prot & PROT_WRITE;
+    if (access == O_WRONLY || (changes && access != O_RDWR))
+        return -EACCES;
+    if (changes && !f->inode->ops->page) {
         static bool told;
         if (!told)
-            complain("writable shared mappings of files are not supported\n");
+            complain("writable shared mappings of files on disk are not supported\n");
         told = true;
         return -ENODEV;
     }
-    return (f->flags & O_ACCMODE) == O_WRONLY ? -EACCES : 0;
+    return 0;
 }
 
 int sys_mmap2(u32 start, u32 size, u32 prot, u32 flags, u32 fd, u32 page) {
@@ -50,8 +54,9 @@ int sys_mmap2(u32 start, u32 size, u32 prot, u32 flags, u32 fd, u32 page) {
     if (!start)
         return -ENOMEM;
     int error = flags & MAP_FIXED ? space_unmap(s, start, size) : 0;
+    bool shared = flags & MAP_SHARED && !(inode && !inode->ops->page);
     if (!error)
-        error = space_map(s, start, size, prot & 7, flags & MAP_SHARED && !inode, inode, page * PAGE);
+        error = space_map(s, start, size, prot & 7, shared, inode, page * PAGE);
     return error ? error : (int)start;
 }
 

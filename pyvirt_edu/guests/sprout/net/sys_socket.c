@@ -5,15 +5,26 @@
  */
 #include "../include/network.h"
 
+static int not_supported(const char *what, int error) {
+    static const char *told;
+    if (told != what)
+        complain("%s is not supported\n", what);
+    told = what;
+    return error;
+}
+
 int sys_socket(u32 family, u32 type, u32 protocol) {
-    static bool told;
     u32 kind = type & SOCK_TYPE;
-    if (family != AF_INET)
+    if (family != AF_INET && family != AF_UNIX)
         return -EAFNOSUPPORT;
-    if (kind == SOCK_STREAM && !told) {
-        complain("TCP is not supported\n");
-        told = true;
+    if (family == AF_UNIX && kind != SOCK_STREAM)
+        return not_supported("AF_UNIX but for streams", -EPROTONOSUPPORT);
+    if (family == AF_UNIX) {
+        struct file *u = unix_new(type & O_NONBLOCK);
+        return u ? descriptor_new(u, 0, type & O_CLOEXEC) : -ENOMEM;
     }
+    if (kind == SOCK_STREAM)
+        return not_supported("TCP", -EPROTONOSUPPORT);
     if (kind == SOCK_DGRAM && !protocol)
         protocol = IPPROTO_UDP;
     if (kind == SOCK_DGRAM ? protocol != IPPROTO_UDP : kind != SOCK_RAW || protocol != IPPROTO_ICMP)
@@ -30,6 +41,80 @@ static int find_socket(u32 fd, struct file **f, struct socket **s) {
     *s = (*f)->data;
     return (*f)->ops == &socket_ops ? 0 : -ENOTSOCK;
 }
+
+/* --- between processes: AF_UNIX ------------------------------------------------------------- */
+
+/* The file of a Unix socket, with a reference; NULL: it is something else. */
+static struct file *find_unix(u32 fd) {
+    struct file *f = descriptor_file(fd);
+    return f && f->ops == &unix_ops ? file_use(f) : NULL;
+}
+
+static int read_name(u32 at, u32 size, struct sockaddr_un *a) {
+    u32 head = offsetof(struct sockaddr_un, path);
+    if (size <= head || size > sizeof(*a))
+        return -EINVAL;
+    memset(a, 0, sizeof(*a));
+    if (copy_from_user(a, at, size))
+        return -EFAULT;
+    a->path[sizeof(a->path) - 1] = 0;
+    return a->family != AF_UNIX || !a->path[0] ? -EINVAL : 0;
+}
+
+/* What a system call on a named Unix socket does with the name. */
+static int with_name(struct file *f, u32 at, u32 size, int (*what)(struct file *, const char *)) {
+    struct sockaddr_un a;
+    int error = read_name(at, size, &a);
+    return error ? error : what(f, a.path);
+}
+
+static int write_family(u32 at, u32 size_at) {
+    u16 family = AF_UNIX;
+    u32 size, whole = sizeof(family);
+    if (!at)
+        return 0;
+    if (copy_from_user(&size, size_at, 4) || copy_to_user(at, &family, MIN(size, whole)))
+        return -EFAULT;
+    return copy_to_user(size_at, &whole, 4);
+}
+
+int sys_socketpair(u32 family, u32 type, u32 protocol, u32 fds) {
+    if (family != AF_UNIX)
+        return family == AF_INET ? -EOPNOTSUPP : -EAFNOSUPPORT;
+    if ((type & SOCK_TYPE) != SOCK_STREAM)
+        return not_supported("AF_UNIX but for streams", -EPROTONOSUPPORT);
+    OWNED(file) struct file *one = unix_new(type & O_NONBLOCK), *other = unix_new(type & O_NONBLOCK);
+    int error = one && other ? unix_pair(one, other) : -ENOMEM;
+    return error ? error : descriptor_pair(file_use(one), file_use(other), fds, type & O_CLOEXEC);
+}
+
+int sys_listen(u32 fd, u32 most) {
+    OWNED(file) struct file *f = find_unix(fd);
+    return f ? unix_listen(f, most) : descriptor_file(fd) ? -EOPNOTSUPP : -EBADF;
+}
+
+int sys_accept4(u32 fd, u32 at, u32 size_at, u32 flags) {
+    OWNED(file) struct file *f = find_unix(fd);
+    struct file *peer;
+    if (!f)
+        return descriptor_file(fd) ? -EOPNOTSUPP : -EBADF;
+    int error = unix_accept(f, &peer);
+    if (error)
+        return error;
+    peer->flags |= flags & O_NONBLOCK;
+    int number = descriptor_new(peer, 0, flags & O_CLOEXEC);
+    error = number < 0 ? number : write_family(at, size_at);
+    return error ? error : number;
+}
+
+int sys_shutdown(u32 fd, u32 how) {
+    OWNED(file) struct file *f = find_unix(fd);
+    if (how > 2)
+        return -EINVAL;
+    return f ? unix_shutdown(f, how) : descriptor_file(fd) ? -ENOTCONN : -EBADF;
+}
+
+/* --- all sockets ---------------------------------------------------------------------------- */
 
 static int read_address(u32 at, u32 size, struct sockaddr_in *a) {
     if (size < sizeof(*a))
@@ -49,7 +134,9 @@ static int write_address(u32 at, u32 size_at, const struct sockaddr_in *a) {
 }
 
 int sys_bind(u32 fd, u32 at, u32 size) {
-    OWNED(file) struct file *f = NULL;
+    OWNED(file) struct file *f = NULL, *u = find_unix(fd);
+    if (u)
+        return with_name(u, at, size, unix_bind);
     struct socket *s;
     struct sockaddr_in a;
     int error = find_socket(fd, &f, &s);
@@ -59,7 +146,9 @@ int sys_bind(u32 fd, u32 at, u32 size) {
 }
 
 int sys_connect(u32 fd, u32 at, u32 size) {
-    OWNED(file) struct file *f = NULL;
+    OWNED(file) struct file *f = NULL, *u = find_unix(fd);
+    if (u)
+        return with_name(u, at, size, unix_connect);
     struct socket *s;
     struct sockaddr_in a;
     int error = find_socket(fd, &f, &s);
@@ -75,7 +164,9 @@ int sys_connect(u32 fd, u32 at, u32 size) {
 }
 
 int sys_getsockname(u32 fd, u32 at, u32 size_at) {
-    OWNED(file) struct file *f = NULL;
+    OWNED(file) struct file *f = NULL, *u = find_unix(fd);
+    if (u)
+        return write_family(at, size_at);
     struct socket *s;
     int error = find_socket(fd, &f, &s);
     if (error)
@@ -85,7 +176,9 @@ int sys_getsockname(u32 fd, u32 at, u32 size_at) {
 }
 
 int sys_getpeername(u32 fd, u32 at, u32 size_at) {
-    OWNED(file) struct file *f = NULL;
+    OWNED(file) struct file *f = NULL, *u = find_unix(fd);
+    if (u)
+        return write_family(at, size_at);
     struct socket *s;
     int error = find_socket(fd, &f, &s);
     if (!error && !s->peer)
@@ -96,9 +189,15 @@ int sys_getpeername(u32 fd, u32 at, u32 size_at) {
 }
 
 int sys_sendto(u32 fd, u32 from, u32 size, u32 flags, u32 at, u32 address_size) {
-    OWNED(file) struct file *f = NULL;
+    OWNED(file) struct file *f = NULL, *u = find_unix(fd);
     struct socket *s;
     struct transfer t = {from, size, 0, false};
+    if (u) {
+        int n = file_write(u, &t, NULL);
+        if (n == -EPIPE && !(flags & MSG_NOSIGNAL))
+            signal_send(current, SIGPIPE);
+        return n;
+    }
     struct sockaddr_in a;
     int error = find_socket(fd, &f, &s);
     if (!error && at)
@@ -109,9 +208,11 @@ int sys_sendto(u32 fd, u32 from, u32 size, u32 flags, u32 at, u32 address_size) 
 }
 
 int sys_recvfrom(u32 fd, u32 to, u32 size, u32 flags, u32 at, u32 size_at) {
-    OWNED(file) struct file *f = NULL;
+    OWNED(file) struct file *f = NULL, *u = find_unix(fd);
     struct socket *s;
     struct transfer t = {to, size, 0, false};
+    if (u)
+        return file_read(u, &t, NULL);
     struct sockaddr_in a;
     int error = find_socket(fd, &f, &s);
     if (!error)
@@ -159,6 +260,9 @@ int sys_setsockopt(u32 fd, u32 level, u32 name, u32 value, u32 size) {
     OWNED(file) struct file *f = NULL;
     struct socket *s;
     struct timeval32 t;
+    OWNED(file) struct file *u = find_unix(fd);
+    if (u)
+        return 0; /* there is nothing to set */
     int error = find_socket(fd, &f, &s);
     if (error || level != SOL_SOCKET || name != RECEIVE_TIMEOUT)
         return error; /* the other options change nothing here */
@@ -175,6 +279,7 @@ int sys_getsockopt(u32 fd, u32 level, u32 name, u32 value, u32 size_at) {
     OWNED(file) struct file *f = NULL;
     struct socket *s;
     u32 answer = 0, four = 4;
-    int error = find_socket(fd, &f, &s);
+    OWNED(file) struct file *u = find_unix(fd);
+    int error = u ? 0 : find_socket(fd, &f, &s);
     return error ? error : copy_to_user(value, &answer, 4) || copy_to_user(size_at, &four, 4) ? -EFAULT : 0;
 }

@@ -1,0 +1,140 @@
+/* Pipes, FIFOs, sockets between processes, select, poll and epoll. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <netinet/in.h>
+#include <arpa/inet.h>
+#include <signal.h>
+#include <unistd.h>
+
+static const char *result(int n) { return n < 0 ? strerror(errno) : "done"; }
+
+int main(void) {
+    char text[64] = "";
+    int ends[2];
+    signal(SIGPIPE, SIG_IGN);
+    printf("pipe: %s\n", result(pipe2(ends, O_NONBLOCK | O_CLOEXEC)));
+    int n = read(ends[0], text, 1);
+    printf("empty pipe: %d %s\n", n, strerror(errno));
+    int total = 0;
+    while ((n = write(ends[1], text, 64)) > 0)
+        total += n;
+    printf("full pipe: %d %s\n", total, strerror(errno));
+    close(ends[0]);
+    n = write(ends[1], text, 1);
+    printf("broken pipe: %d %s\n", n, strerror(errno));
+    close(ends[1]);
+
+    unlink("a.fifo");
+    printf("mkfifo: %s\n", result(mkfifo("a.fifo", 0600)));
+    if (!fork()) {
+        int fd = open("a.fifo", O_WRONLY);
+        _exit(write(fd, "through the fifo", 16) != 16);
+    }
+    int fd = open("a.fifo", O_RDONLY);
+    n = read(fd, text, sizeof(text) - 1);
+    printf("fifo: %d %.*s\n", n, n > 0 ? n : 0, text);
+    wait(NULL);
+    n = read(fd, text, 1);
+    printf("its end: %d\n", n);
+    close(fd);
+    unlink("a.fifo");
+
+    int pair[2];
+    printf("socketpair: %s\n", result(socketpair(AF_UNIX, SOCK_STREAM, 0, pair)));
+    if (!fork()) {
+        close(pair[0]);
+        n = read(pair[1], text, sizeof(text));
+        _exit(write(pair[1], text, (size_t)n) != n);
+    }
+    close(pair[1]);
+    n = write(pair[0], "echo this", 9);
+    memset(text, 0, sizeof(text));
+    n = read(pair[0], text, sizeof(text));
+    printf("stream: %d %s\n", n, text);
+    wait(NULL);
+    n = read(pair[0], text, 1);
+    printf("peer gone: %d\n", n);
+    close(pair[0]);
+
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "a.socket"};
+    unlink("a.socket");
+    int server = socket(AF_UNIX, SOCK_STREAM, 0);
+    printf("bind: %s\n", result(bind(server, (struct sockaddr *)&name, sizeof(name))));
+    printf("listen: %s\n", result(listen(server, 3)));
+    if (!fork()) {
+        int client = socket(AF_UNIX, SOCK_STREAM, 0);
+        if (connect(client, (struct sockaddr *)&name, sizeof(name)))
+            _exit(1);
+        _exit(send(client, "hello", 5, 0) != 5);
+    }
+    int peer = accept(server, NULL, NULL);
+    n = recv(peer, text, sizeof(text), 0);
+    printf("accepted: %d %.*s\n", n, n > 0 ? n : 0, text);
+    int status;
+    wait(&status);
+    printf("client: %d\n", WEXITSTATUS(status));
+    unlink("a.socket");
+    printf("datagrams: %s\n", result(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair)));
+    n = write(pair[0], "one", 3) + write(pair[0], "three", 5);
+    n = read(pair[1], text, sizeof(text));
+    printf("first: %d\n", n);
+    n = read(pair[1], text, sizeof(text));
+    printf("second: %d\n", n);
+
+    int a[2], b[2];
+    if (pipe(a) || pipe(b))
+        return 1;
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(a[0], &set);
+    FD_SET(b[0], &set);
+    struct timeval short_while = {0, 10000};
+    printf("select: %d\n", select(b[0] + 1, &set, NULL, NULL, &short_while));
+    n = write(b[1], "x", 1);
+    FD_SET(a[0], &set);
+    FD_SET(b[0], &set);
+    n = select(b[0] + 1, &set, NULL, NULL, NULL);
+    printf("select: %d %d\n", n, FD_ISSET(b[0], &set));
+    struct pollfd polled[2] = {{a[0], POLLIN, 0}, {b[0], POLLIN, 0}};
+    n = poll(polled, 2, -1);
+    printf("poll: %d %d %d\n", n, polled[0].revents, polled[1].revents);
+    close(a[1]);
+    n = poll(polled, 2, -1);
+    printf("poll: %d %d\n", n, polled[0].revents);
+    int ep = epoll_create1(0);
+    if (ep < 0) {
+        printf("epoll: %s\n", strerror(errno));
+    } else {
+        struct epoll_event event = {.events = EPOLLIN, .data = {.u32 = 5}}, seen;
+        epoll_ctl(ep, EPOLL_CTL_ADD, b[0], &event);
+        n = epoll_wait(ep, &seen, 1, 1000);
+        printf("epoll: %d %u %u\n", n, seen.events, seen.data.u32);
+    }
+    struct iovec parts[2] = {{"ab", 2}, {"cde", 3}};
+    n = writev(b[1], parts, 2);
+    printf("writev: %d\n", n);
+    n = read(b[0], text, sizeof(text));
+    printf("read: %d %.*s\n", n, n, text);
+
+    int udp = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(here);
+    printf("udp: %s\n", result(bind(udp, (struct sockaddr *)&here, size)));
+    getsockname(udp, (struct sockaddr *)&here, &size);
+    n = sendto(udp, "datagram", 8, 0, (struct sockaddr *)&here, size);
+    n = recvfrom(udp, text, sizeof(text), 0, NULL, NULL);
+    printf("to itself: %d %.*s\n", n, n > 0 ? n : 0, text);
+    return 0;
+}
