@@ -15,7 +15,7 @@ from . import house
 LIMIT = 2000  # spans that travel
 LANES = 24
 OTHERS = "others"
-LABELS, WIDTH, LANE, AXIS = 150, 1000, 20, 24
+LABELS, WIDTH, LANE, AXIS = 150, 1000, 20, 28
 FIRST_ROWS, LAST_ROWS = 12, 3
 
 

@@ -56,11 +56,35 @@ def test_the_path_is_that_of_the_steps(echo: Trace) -> None:
     assert rings.tolist() == [step.ring for step in echo]
 
 
+def test_real_mode_has_no_rings() -> None:
+    """The low bits of CS are part of an address there."""
+    m = Machine(ram="1MiB", devices=())
+    m.load(assemble("mov eax, cr0\nor al, 1\nmov cr0, eax\nhlt", bits=16, origin=0), at=0x10F0)
+    m.cpu.cs, m.cpu.eip = 0x10F, 0
+    trace = m.trace(4)
+    assert len(trace) == 4
+    assert trace.path[1].tolist() == [step.ring for step in trace]
+    assert trace.path[1].tolist()[:3] == [0, 0, 0]
+
+
 def test_a_crowded_lane_stays_where_it_is() -> None:
     """Marks have a least width; many of them in one place do not push one another away."""
+    (path,) = re.findall(r"class='pv-exits' d='([^']*)'", crowded()._repr_html_())
+    check_crowd(path)
+
+
+@pytest.mark.browser
+def test_a_crowded_lane_stays_where_it_is_in_a_browser(show: Any) -> None:
+    page = show(whole_page("t", crowded()._repr_html_()))
+    check_crowd(page.locator(".pv-exits").get_attribute("d"))
+
+
+def crowded() -> RingTimeline:
     crowd = [Span("ring 0", 4 * i, 4 * i + 2) for i in range(1000)]
-    page = RingTimeline([*crowd, Span("ring 0", 99_990, 100_000)], "crowd")._repr_html_()
-    (path,) = re.findall(r"class='pv-exits' d='([^']*)'", page)
+    return RingTimeline([*crowd, Span("ring 0", 99_990, 100_000)], "crowd")
+
+
+def check_crowd(path: str) -> None:
     marks = [(float(x), float(w)) for x, w in re.findall(r"M([\d.]+) \d+h([\d.]+)", path)]
     *near, (last, _) = marks
     end = LABELS + 4000 * (WIDTH - LABELS) / 100_000
