@@ -3,7 +3,8 @@
     benchmark_table({"sprout, simulated": text, "Linux, here": other})
 
 A row of the text is a name and a number of cycles, as sprout's `ubench` prints it. Other lines are
-left out; a row that only some columns have shows a dash in the others.
+left out; a row that only some columns have shows a dash in the others. Why a column lacks it stands
+below the table, if the text says so.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 from . import house
 
 ROW = re.compile(r"^(?P<name>\S.*?) {2,}(?P<cycles>\d+) cycles\s*$", re.MULTILINE)
+MISSING = re.compile(r"^(?P<name>\S.*?) {2,}not measured: (?P<why>.*?)\s*$", re.MULTILINE)
 
 
 def benchmark_rows(text: str) -> dict[str, int]:
@@ -27,7 +29,12 @@ class BenchmarkTable:
 
     def __init__(self, columns: Mapping[str, str], note: str = "") -> None:
         self.columns = {name: benchmark_rows(text) for name, text in columns.items()}
-        self.note = note
+        missing = [
+            f"{name}: {row['name']} not measured, {row['why']}."
+            for name, text in columns.items()
+            for row in MISSING.finditer(text)
+        ]
+        self.notes = [*([note] if note else []), *missing]
         for name, rows in self.columns.items():
             if not rows:
                 raise ValueError(f'"{name}" has no row such as "system call   617 cycles"')
@@ -49,15 +56,14 @@ class BenchmarkTable:
 
     def __repr__(self) -> str:
         head, body = self._table()
-        note = f"\n{self.note}" if self.note else ""
-        return house.columns([head, *body]) + note
+        return "\n".join([house.columns([head, *body]), *self.notes])
 
     def _repr_html_(self) -> str:
         head, body = self._table()
         style = f"<style>{house.style('house.css')}</style>"
         whole = house.table(head, body, "Cycles of each service")
-        note = f"<p class='pv-soft'>{html.escape(self.note)}</p>" if self.note else ""
-        return f"<div class='pv-house'>{style}{whole}{note}</div>"
+        notes = "".join(f"<p class='pv-soft'>{html.escape(note)}</p>" for note in self.notes)
+        return f"<div class='pv-house'>{style}{whole}{notes}</div>"
 
 
 def benchmark_table(columns: Mapping[str, str], note: str = "") -> BenchmarkTable:

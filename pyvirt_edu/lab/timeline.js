@@ -132,6 +132,7 @@ class Timeline {
       if (span.end < low || span.start > high) continue;
       // two paths for each lane: awake, asleep
       const at = 2 * span.lane + (span.idle ? 1 : 0);
+      if (this.x(span.end) <= covered[at]) continue; // the mark before it covers this place, too
       const x = Math.max(this.x(span.start), this.labels, covered[at]);
       const wide = Math.max(Math.min(this.x(span.end), this.width) - x, 1.2);
       text[at] += "M" + x.toFixed(1) + " " + (lane * span.lane + 3) + "h" + wide.toFixed(1) + "v" + (lane - 6) + "h-" + wide.toFixed(1) + "z";

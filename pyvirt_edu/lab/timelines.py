@@ -15,7 +15,7 @@ from . import house
 LIMIT = 2000  # spans that travel
 LANES = 24
 OTHERS = "others"
-LABELS, WIDTH, LANE, AXIS = 150, 1000, 20, 24
+LABELS, WIDTH, LANE, AXIS = 150, 1000, 20, 28
 FIRST_ROWS, LAST_ROWS = 12, 3
 
 
@@ -171,8 +171,11 @@ class LaneTimeline:
         for span in self.spans:
             if self._lane[span.reason] != lane or bool(span.idle) != asleep:
                 continue
+            end = round(LABELS + (span.end - low) * scale, 1)
+            if end <= last:
+                continue  # the mark before it covers this place, too
             x = max(round(LABELS + (span.start - low) * scale, 1), last)
-            end = max(round(LABELS + (span.end - low) * scale, 1), x + 1.2)
+            end = max(end, x + 1.2)
             out += f"M{x:g} {top}h{end - x:.3g}v{LANE - 6}h-{end - x:.3g}z"
             last = x + 1.2
         return out

@@ -180,6 +180,42 @@ def _decode(chunk: TraceChunk) -> list[_Raw]:
     return steps
 
 
+def _headers(words: np.ndarray) -> np.ndarray:
+    """Where the headers of a chunk's records stand."""
+    top = words >> np.uint64(63) != 0
+    sizes = np.where(top, 2, 1 + 2 * (words >> np.uint64(48) & np.uint64(0xFF)).astype(np.int64))
+    following: list[int] = (np.arange(len(words)) + sizes).tolist()
+    places, place, end = [], 0, len(words)
+    while place < end:
+        places.append(place)
+        place = following[place]
+    found = np.array(places, np.int64)
+    return found[~top[found]]
+
+
+def _path(chunk: TraceChunk) -> tuple[np.ndarray, np.ndarray]:
+    """EIP and ring before each step of a chunk, without decoding the steps."""
+    words = chunk.words
+    places = _headers(words)
+    headers = words[places]
+    counts = (headers >> np.uint64(48) & np.uint64(0xFF)).astype(np.int64)
+    steps = np.repeat(np.arange(len(places)), counts)
+    nth = np.arange(len(steps)) - np.repeat(np.cumsum(counts) - counts, counts)
+    changes = np.repeat(places, counts) + 1 + 2 * nth
+    names, values = words[changes] & np.uint64(0xFFFF), words[changes + 1]
+
+    def before(word: int) -> np.ndarray:
+        mine = names == np.uint64(word)
+        known = np.concatenate([[np.uint64(chunk.start[NAMES[word]])], values[mine]])
+        return known[np.searchsorted(steps[mine], np.arange(len(places)), side="left")]
+
+    one = np.uint64(1)
+    rpl = before(SELECTOR + CS) & np.uint64(3)
+    rings = np.where(before(EFLAGS) & np.uint64(VM) != 0, np.uint64(3), rpl)
+    rings = np.where(before(CR0) & one != 0, rings, np.uint64(0))
+    return headers.astype(np.uint32), rings.astype(np.uint8)
+
+
 class _CodeMemory:
     """What the pages with code held at each step: their contents at the end of the trace,
     and the recorded stores, undone backwards."""
@@ -397,10 +433,10 @@ class Trace:
     @cached_property
     def path(self) -> tuple[np.ndarray, np.ndarray]:
         """EIP (uint32) and ring (uint8) before each step."""
-        raws = [raw for number in range(len(self._chunks)) for raw in self._raws(number)]
-        eips = np.fromiter((raw.eip for raw in raws), np.uint32, len(raws))
-        rings = np.fromiter((ring(raw.cs, raw.eflags, raw.paging.cr0) for raw in raws), np.uint8, len(raws))
-        return eips, rings
+        parts = [_path(chunk) for chunk in self._chunks]
+        if not parts:
+            return np.zeros(0, np.uint32), np.zeros(0, np.uint8)
+        return np.concatenate([eips for eips, _ in parts]), np.concatenate([rings for _, rings in parts])
 
     def paging(self, index: int) -> Paging:
         """The registers that translations depend on, before a step."""

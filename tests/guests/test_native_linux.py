@@ -32,9 +32,11 @@ def native(program: str, *arguments: str) -> str:
 def test_a_program_of_sprout_runs_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert native("echo", "from", "Linux") == "from Linux\n"
-    rows = benchmark_rows(native("ubench", "3"))
+    text = native("ubench", "3")
+    rows = benchmark_rows(text)
     assert len(rows) >= 13 and all(rows.values())
     assert "UDP round trip" not in rows  # nobody outside this computer is asked
+    assert re.search(r"^UDP round trip +not measured: \S", text, re.MULTILINE)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -68,3 +70,14 @@ def test_the_table() -> None:
     assert repr(benchmark_table({"sprout": SIMULATED})).splitlines()[1].split() == ["system", "call", "617"]
     with pytest.raises(ValueError, match='"Linux" has no row'):
         benchmark_table({"sprout": SIMULATED, "Linux": "nothing"})
+
+
+def test_the_table_says_why_a_row_is_missing() -> None:
+    other = HERE + "UDP round trip           not measured: nobody is <there>\n"
+    table = benchmark_table({"sprout": SIMULATED, "Linux": other}, "A note.")
+    assert repr(table).splitlines()[-2:] == [
+        "A note.",
+        "Linux: UDP round trip not measured, nobody is <there>.",
+    ]
+    assert "nobody is &lt;there&gt;." in table._repr_html_()
+    assert ["UDP", "round", "trip", "92,506", "–", "–"] in [line.split() for line in repr(table).splitlines()]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+import os
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,10 @@ from pyvirt_edu.guests import sprout
 from pyvirt_edu.guests.code_map import CodeMap
 from pyvirt_edu.lab import RingTimeline, ring_timeline
 from pyvirt_edu.lab.house import page as whole_page
+from pyvirt_edu.lab.timelines import LABELS, WIDTH, Span
 from pyvirt_edu.machine.tracing import Trace
+
+from .conftest import SIZES
 
 STEPS = 110_000
 
@@ -43,6 +48,48 @@ def test_the_turns_cover_every_step_once(shown: RingTimeline, echo: Trace) -> No
     names = [lane.rpartition(", ")[0] for lane, *_ in shown.lanes]
     assert list(dict.fromkeys(names)) == ["sh (2)", "sh (3)", "echo (3)"]
     assert [lane[-1] for lane, *_ in shown.lanes] == ["3", "0"] * 3
+
+
+def test_the_path_is_that_of_the_steps(echo: Trace) -> None:
+    eips, rings = echo.path
+    assert eips.tolist() == [step.eip for step in echo]
+    assert rings.tolist() == [step.ring for step in echo]
+
+
+def test_real_mode_has_no_rings() -> None:
+    """The low bits of CS are part of an address there."""
+    m = Machine(ram="1MiB", devices=())
+    m.load(assemble("mov eax, cr0\nor al, 1\nmov cr0, eax\nhlt", bits=16, origin=0), at=0x10F0)
+    m.cpu.cs, m.cpu.eip = 0x10F, 0
+    trace = m.trace(4)
+    assert len(trace) == 4
+    assert trace.path[1].tolist() == [step.ring for step in trace]
+    assert trace.path[1].tolist()[:3] == [0, 0, 0]
+
+
+def test_a_crowded_lane_stays_where_it_is() -> None:
+    """Marks have a least width; many of them in one place do not push one another away."""
+    (path,) = re.findall(r"class='pv-exits' d='([^']*)'", crowded()._repr_html_())
+    check_crowd(path)
+
+
+@pytest.mark.browser
+def test_a_crowded_lane_stays_where_it_is_in_a_browser(show: Any) -> None:
+    page = show(whole_page("t", crowded()._repr_html_()))
+    check_crowd(page.locator(".pv-exits").get_attribute("d"))
+
+
+def crowded() -> RingTimeline:
+    crowd = [Span("ring 0", 4 * i, 4 * i + 2) for i in range(1000)]
+    return RingTimeline([*crowd, Span("ring 0", 99_990, 100_000)], "crowd")
+
+
+def check_crowd(path: str) -> None:
+    marks = [(float(x), float(w)) for x, w in re.findall(r"M([\d.]+) \d+h([\d.]+)", path)]
+    *near, (last, _) = marks
+    end = LABELS + 4000 * (WIDTH - LABELS) / 100_000
+    assert max(x + wide for x, wide in near) < end + 1.5
+    assert 10 < len(near) < 40 and last == pytest.approx(WIDTH, abs=1)
 
 
 def test_each_turn_says_why_the_kernel_was_entered(shown: RingTimeline, echo: Trace) -> None:
@@ -93,3 +140,14 @@ def test_turns_can_be_chosen(shown: RingTimeline, show: Any) -> None:
     assert status() == shown.sentence(second)
     page.get_by_role("button", name="Look closer").click()
     assert page.locator(".pv-end").first.text_content().startswith("instruction ")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_fits_the_screen(shown: RingTimeline, show: Any, size: tuple[int, int], dark: bool) -> None:
+    page = show(whole_page("t", shown._repr_html_()), size, dark)
+    box = page.locator(".pv-timeline").bounding_box()
+    assert box["x"] + box["width"] <= size[0] and box["y"] + box["height"] <= size[1]
+    if folder := os.environ.get("PYVIRT_SHOTS"):
+        page.screenshot(path=Path(folder) / f"rings-{size[0]}-{'dark' if dark else 'light'}.png")

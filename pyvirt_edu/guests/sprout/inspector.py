@@ -7,6 +7,7 @@ members of `struct process`. A hypervisor that does this calls it virtual machin
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,6 +51,7 @@ class Inspector:
         self.kernel = CodeMap(self._image, sources=HERE)
         self._maps: dict[str, CodeMap | None] = {}
         self.symbols = Symbols.of(self._image)
+        self._function = cache(self.symbols.at)
         self._process = structure(self._image, "process")
         self._space = structure(self._image, "space")
 
@@ -133,7 +135,7 @@ class Inspector:
     def why(self, trace: Trace, first: int, end: int) -> str:
         """Why the kernel was entered for a turn in ring 0: from step ``first`` to ``end``."""
         eips, _ = trace.path
-        names = (self.symbols.at(int(eip)) or "" for eip in eips[first:end])
+        names = (self._function(int(eip)) or "" for eip in eips[first:end])
         vector = next((name for name in names if name.startswith("stub_")), "")
         if not vector:
             return ""
