@@ -98,7 +98,9 @@ def shown(inspector: sprout.Inspector, echo: Trace) -> Any:
         and echo.registers(i)["eax"] == 4
         and inspector.who(echo)[2][0] < i
     )
-    return player(echo, first=begin - 12, limit=800, guest=inspector, title="write")
+    _, rings = echo.path
+    end = next(i for i in range(begin, len(echo)) if rings[i] == 3)  # where the call returns
+    return player(echo, first=begin - 12, limit=end + 12 - begin + 12, guest=inspector, title="write")
 
 
 def test_the_document_knows_ring_process_function_and_line(shown: Any) -> None:
@@ -124,10 +126,11 @@ def test_places_can_be_clicked(shown: Any, show: Any) -> None:
     page = show(shown._repr_html_(), (1280, 720))
     places = {key: page.locator(f"[data-place={key}]") for key in ("ring", "who", "function", "source")}
     position = page.locator(".pv-where")
+    total = int(position.inner_text().split(" / ")[1])
     assert places["ring"].inner_text() == "Ring 3" and places["who"].inner_text() == "Process echo (3)"
     assert page.locator(".pv-span").count() == 3
     places["ring"].click()
-    assert places["ring"].inner_text() == "Ring 0" and position.inner_text() == "12 / 800"
+    assert places["ring"].inner_text() == "Ring 0" and position.inner_text() == f"12 / {total}"
     assert places["function"].inner_text() == "Function stub_128"
     assert page.locator(".pv-source-text .pv-next").count() == 1
     assert "traps.S" in page.locator(".pv-source-text .pv-name").inner_text()
@@ -144,12 +147,12 @@ def test_places_can_be_clicked(shown: Any, show: Any) -> None:
     line.click()
     assert page.locator(".pv-source-text .pv-next").get_attribute("data-source") == number
     places["ring"].click()
-    assert places["ring"].inner_text() == "Ring 3" and position.inner_text() != "12 / 800"
+    assert places["ring"].inner_text() == "Ring 3" and position.inner_text() != f"12 / {total}"
     places["ring"].click(modifiers=["Shift"])
     places["ring"].click(modifiers=["Shift"])
-    assert position.inner_text() == "0 / 800"
+    assert position.inner_text() == f"0 / {total}"
     box = page.locator(".pv-lanes").bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
-    assert position.inner_text() == "400 / 800"
+    assert position.inner_text() == f"{total // 2} / {total}"
     places["who"].click()
     assert "Process does not change again" in page.locator(".pv-status").inner_text()

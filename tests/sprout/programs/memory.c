@@ -1,21 +1,18 @@
-/* Memory as a plain program asks for it: mmap in its kinds, mremap, brk, shared memory, big stacks. */
+/* Memory as a plain program asks for it: mmap in its kinds, mremap, brk, big stacks. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ipc.h>
 #include <sys/mman.h>
-#include <sys/sem.h>
-#include <sys/shm.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 static int deep(int n) {
     volatile char room[4096];
-    room[0] = (char)n;
-    return n ? deep(n - 1) + room[0] * 0 : 1;
+    room[0] = n ? (char)deep(n - 1) : 1; /* used after the call: no compiler makes a loop of it */
+    return room[0];
 }
 
 int main(void) {
@@ -85,29 +82,5 @@ int main(void) {
     void *everything = malloc(3u << 30);
     printf("3 GiB: %s\n", everything ? "there" : "refused");
     free(everything);
-
-    int id = shmget(IPC_PRIVATE, 8192, IPC_CREAT | 0600);
-    if (id < 0) {
-        printf("shmget: %s\n", strerror(errno));
-        return 0;
-    }
-    char *segment = shmat(id, NULL, 0);
-    if (!fork()) {
-        strcpy(segment, "System V");
-        _exit(0);
-    }
-    wait(NULL);
-    printf("shmat: %s\n", segment);
-    shmdt(segment);
-    printf("removed: %d\n", shmctl(id, IPC_RMID, NULL));
-    int sem = semget(IPC_PRIVATE, 1, IPC_CREAT | 0600);
-    struct sembuf up = {0, 1, 0}, down = {0, -1, 0};
-    if (!fork()) {
-        usleep(10000);
-        _exit(semop(sem, &up, 1) != 0);
-    }
-    printf("semop: %d\n", semop(sem, &down, 1));
-    wait(NULL);
-    printf("semctl: %d\n", semctl(sem, 0, IPC_RMID));
     return 0;
 }

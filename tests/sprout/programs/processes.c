@@ -32,6 +32,7 @@ int main(int argc, char **argv) {
         printf("%d arguments, the last of %u letters\n", argc, (unsigned)strlen(argv[argc - 1]));
         return 5;
     }
+    setvbuf(stdout, NULL, _IOLBF, 0); /* lines in order, though children write too */
     int status;
     struct rusage usage;
     for (int i = 0; i < 200; i++) {
@@ -50,11 +51,10 @@ int main(int argc, char **argv) {
     char *many[] = {"x", "y", malloc(100001), NULL};
     memset(many[2], 'a', 100000);
     many[2][100000] = 0;
-    fflush(stdout);
     pid_t child;
     int error = posix_spawn(&child, argv[0], NULL, NULL, many, environ);
-    printf("posix_spawn: %s\n", strerror(error));
     waitpid(child, &status, 0);
+    printf("posix_spawn: %s\n", strerror(error));
     printf("its status: %d\n", WEXITSTATUS(status));
     printf("spawn of nothing: %s\n", strerror(posix_spawn(&child, "/no/such", NULL, NULL, many, environ)));
     FILE *p = popen("echo popen; exit 4", "r");
@@ -64,7 +64,6 @@ int main(int argc, char **argv) {
     printf("pclose: %d\n", WEXITSTATUS(pclose(p)));
     printf("system: %d\n", WEXITSTATUS(system("exit 6")));
     setenv("NAME", "value", 1);
-    fflush(stdout);
     printf("environment: %d\n", system("test \"$NAME\" = value"));
     printf("wait for nobody: %s\n", result(wait(NULL)));
     printf("kill nobody: %s\n", result(kill(32000, 0)));
@@ -106,7 +105,9 @@ int main(int argc, char **argv) {
     pthread_once(&once, init);
     pthread_once(&once, init);
     pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-    printf("mutex: %d %s %d\n", pthread_mutex_lock(&mutex), strerror(pthread_mutex_trylock(&mutex)), pthread_mutex_unlock(&mutex));
+    printf("lock: %d\n", pthread_mutex_lock(&mutex));
+    printf("lock it again: %s\n", strerror(pthread_mutex_trylock(&mutex)));
+    printf("unlock: %d\n", pthread_mutex_unlock(&mutex));
     struct both { sem_t there, back; int value; } *both = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     sem_init(&both->there, 1, 0);
     sem_init(&both->back, 1, 0);

@@ -101,6 +101,11 @@ static int write_cpu(char *to, u32 size, struct process *p) {
                        ticks - MIN(ticks, busy), boot_time);
 }
 
+/* Programs count the processors here. */
+static int write_cpuinfo(char *to, u32 size, struct process *p) {
+    return format_text(to, size, "processor\t: 0\n\n");
+}
+
 static int write_version(char *to, u32 size, struct process *p) {
     return format_text(to, size, "sprout version 1.0\n");
 }
@@ -124,6 +129,7 @@ static const struct proc_file top_files[] = {
     {"meminfo", S_IFREG | 0444, write_meminfo}, {"mounts", S_IFREG | 0444, write_mounts},
     {"loadavg", S_IFREG | 0444, write_loadavg}, {"stat", S_IFREG | 0444, write_cpu},
     {"version", S_IFREG | 0444, write_version}, {"cmdline", S_IFREG | 0444, write_command_line},
+    {"cpuinfo", S_IFREG | 0444, write_cpuinfo},
 };
 static const struct proc_file process_files[] = {
     {"stat", S_IFREG | 0444, write_stat},       {"status", S_IFREG | 0444, write_status},

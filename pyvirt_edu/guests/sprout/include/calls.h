@@ -40,6 +40,9 @@ CALL(122, uname, a)                         CALL(74, sethostname, a, b)
 CALL(116, sysinfo, a)                       CALL(355, getrandom, a, b)
 CALL(88, reboot, a, b, c)
 
+/* Waiting on a word of memory: kernel/futex.c */
+CALL(240, futex, a, b, c, d, TIME32)        CALL(422, futex, a, b, c, d, TIME64)
+
 /* Memory: kernel/sys_memory.c */
 CALL(45, brk, a)                            CALL(163, mremap, a, b, c, d)
 CALL(90, old_mmap, a)                       CALL(192, mmap2, a, b, c, d, e, f)
@@ -49,6 +52,9 @@ CALL(219, madvise, a, b, c)
 /* Signals: kernel/sys_signal.c */
 CALL(37, kill, a, b)
 CALL(238, tkill, a, b)                      CALL(270, tkill, b, c)
+CALL(178, rt_sigqueueinfo, a, b, c)
+CALL(177, rt_sigtimedwait, a, b, c, d, TIME32)
+CALL(421, rt_sigtimedwait, a, b, c, d, TIME64)
 CALL(67, sigaction, a, b, c)                CALL(174, rt_sigaction, a, b, c, d)
 CALL(126, sigprocmask, a, b, c, 4)          CALL(175, sigprocmask, a, b, c, d)
 CALL(73, sigpending, a, 4)                  CALL(176, sigpending, a, b)

@@ -63,6 +63,8 @@ void clock_uptime(u32 *seconds, u32 *nanoseconds);
 u32 ticks_of(u64 seconds, u32 nanoseconds);         /* rounded up */
 /* The same time in two layouts: with 32-bit seconds, and with 64 */
 enum time_layout { TIME32 = sizeof(struct timespec32), TIME64 = sizeof(struct timespec64) };
+u32 end_after(u64 seconds, u32 nanoseconds);    /* the tick; never 0 */
+int time_limit(u32 at, enum time_layout layout, bool *wait, u32 *end);  /* at 0: for ever */
 int time_from_user(u32 at, enum time_layout layout, struct timespec64 *t);
 int time_to_user(u32 to, enum time_layout layout, u32 seconds, u32 nanoseconds);
 bool time_good(const struct timespec64 *t);

@@ -33,6 +33,17 @@ struct space {
 /* Whose a process is. Nobody looks at that but the programs: all processes may do everything. */
 enum id { USER, GROUP, EFFECTIVE_USER, EFFECTIVE_GROUP, IDS };
 
+/* What a handler may know of a signal: si_code, and behind it the address, or who sent what. */
+struct signal_info {
+    int code;
+    union {
+        u32 address;
+        struct {
+            u32 pid, user, value;
+        };
+    };
+};
+
 struct process {
     u32 slot, stack_top;    /* its number in `processes`, and the end of its kernel stack */
     int pid;
@@ -46,6 +57,9 @@ struct process {
     bool interruptible, timed_out;
     u32 user_ticks, system_ticks, child_user_ticks, child_system_ticks, started;
     u32 alarm_at, alarm_every;
+    struct interval {
+        u32 left, every;
+    } intervals[2];         /* SIGVTALRM and SIGPROF: of ticks while it runs */
 
     /* Its end, for its parent: process.c */
     int exit_status;
@@ -56,8 +70,7 @@ struct process {
     /* Signals and calls under way: signal.c */
     u64 pending, saved_mask;
     bool restore_mask;
-    u32 fault_address;
-    int fault_code;
+    struct signal_info infos[SIGNALS];      /* of the pending ones */
     u32 call;               /* the system call under way, for a restart; -1 if none */
 
     /* From here on, a child begins with what its parent has: inherit() in process.c */
@@ -132,14 +145,17 @@ static inline u64 signal_bit(int number) {
     return 1ull << (number - 1);
 }
 #define UNBLOCKABLE (signal_bit(SIGKILL) | signal_bit(SIGSTOP))
-void signal_send(struct process *p, int number);
+void signal_send(struct process *p, int number);           /* by the kernel itself */
+void signal_send_info(struct process *p, int number, struct signal_info info);
+int signal_take(u64 set, struct signal_info *info);         /* the first pending one of a set; 0: none */
 int signal_group(int group, int number);
+int signal_group_info(int group, int number, struct signal_info info);
 bool signal_waiting(struct process *p);
 void signal_deliver(struct trap_frame *f);
 void signal_crash(struct trap_frame *f, int number, int code, u32 address, const char *what);
 /* kernel/signal_frame.c */
-int signal_push_frame(struct trap_frame *f, int number, const struct sigaction *action, u64 mask, u32 address,
-                      int code);
+int signal_push_frame(struct trap_frame *f, int number, const struct sigaction *action, u64 mask,
+                      const struct signal_info *info);
 u32 signal_pop_frame(struct trap_frame *f, bool with_info);
 
 /* kernel/page_table.c */

@@ -118,6 +118,7 @@ void page_fault(struct trap_frame *f) {
     if (error == -ENOMEM)
         out_of_memory(f, address);
     else if (error)
-        signal_crash(f, error == -EIO ? SIGBUS : SIGSEGV, f->error & FAULT_PRESENT ? 2 : 1, address,
+        signal_crash(f, error == -EIO ? SIGBUS : SIGSEGV,
+                     space_area(current->space, address) ? SEGV_ACCERR : SEGV_MAPERR, address,
                      f->error & FAULT_WRITE ? "bad write" : f->eip == address ? "bad jump" : "bad read");
 }

@@ -49,12 +49,6 @@ static int poll_until(u32 at, u32 count, bool wait, u32 end) {
     return found >= 0 && copy_to_user(at, list, size) ? -EFAULT : found;
 }
 
-/* When a call has to end that waits so long. */
-static u32 end_after(u64 seconds, u32 nanoseconds) {
-    u32 end = ticks + ticks_of(seconds, nanoseconds);
-    return end ? end : 1; /* 0 would mean "never" */
-}
-
 int sys_poll(u32 list, u32 count, int milliseconds) {
     u32 ms = (u32)milliseconds;
     u32 end = milliseconds < 0 ? 0 : end_after(ms / 1000, ms % 1000 * 1000000);
@@ -81,26 +75,10 @@ static void unset_mask(int result) {
     }
 }
 
-/* Where a time to wait stands; nowhere means for ever. */
-static int read_time(u32 at, enum time_layout layout, bool *wait, u32 *end) {
-    struct timespec64 t;
-    *wait = true;
-    *end = 0;
-    if (!at)
-        return 0;
-    if (time_from_user(at, layout, &t))
-        return -EFAULT;
-    if (!time_good(&t))
-        return -EINVAL;
-    *wait = t.seconds || t.nanoseconds;
-    *end = end_after((u64)t.seconds, (u32)t.nanoseconds);
-    return 0;
-}
-
 int sys_ppoll(u32 list, u32 count, u32 time, u32 mask, enum time_layout layout) {
     bool wait;
     u32 end;
-    int result = read_time(time, layout, &wait, &end);
+    int result = time_limit(time, layout, &wait, &end);
     if (!result)
         result = set_mask(mask);
     if (!result)
@@ -170,7 +148,7 @@ int sys_pselect(u32 count, u32 in, u32 out, u32 except, u32 time, u32 mask, enum
     u32 end, mask_at = 0;
     int result = mask ? copy_from_user(&mask_at, mask, 4) : 0;
     if (!result)
-        result = read_time(time, layout, &wait, &end);
+        result = time_limit(time, layout, &wait, &end);
     if (!result)
         result = set_mask(mask_at);
     if (!result)

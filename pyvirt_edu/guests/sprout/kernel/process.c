@@ -128,10 +128,12 @@ void process_vfork_done(struct process *p) {
 }
 
 /* A child ended, stopped or went on: the parent may be waiting for that. */
-static void tell_parent(struct process *p, bool stopped) {
+static void tell_parent(struct process *p, int what, int status) {
     struct process *parent = p->parent;
+    bool stopped = what == CLD_STOPPED || what == CLD_CONTINUED;
     if (!stopped || !(parent->actions[SIGCHLD].flags & SA_NOCLDSTOP))
-        signal_send(parent, SIGCHLD);
+        signal_send_info(parent, SIGCHLD, (struct signal_info){what, .pid = (u32)p->pid,
+                                                               .user = p->ids[USER], .value = (u32)status});
     wake_up(parent);
 }
 
@@ -139,7 +141,7 @@ void process_stop(int number) {
     current->state = STOPPED;
     current->exit_status = number << 8 | 0x7f;
     current->stop_reported = false;
-    tell_parent(current, true);
+    tell_parent(current, CLD_STOPPED, number);
     schedule();
 }
 
@@ -147,7 +149,7 @@ void process_continue(struct process *p) {
     if (p->state == STOPPED) {
         p->continued = true;
         make_runnable(p);
-        tell_parent(p, true);
+        tell_parent(p, CLD_CONTINUED, SIGCONT);
     }
 }
 
@@ -201,7 +203,8 @@ void process_exit(int status) {
         p->parent = init_process; /* nobody asks for the status: init clears up */
     }
     p->state = ZOMBIE;
-    tell_parent(p, false);
+    int signal = p->exit_status & 0x7f;
+    tell_parent(p, signal ? CLD_KILLED : CLD_EXITED, signal ? signal : p->exit_status >> 8);
     schedule();
     panic("a zombie runs");
 }

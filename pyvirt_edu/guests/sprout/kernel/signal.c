@@ -22,7 +22,7 @@ bool signal_waiting(struct process *p) {
     return p->pending & ~p->blocked;
 }
 
-void signal_send(struct process *p, int number) {
+void signal_send_info(struct process *p, int number, struct signal_info info) {
     u64 bit = signal_bit(number);
     if (p->state == ZOMBIE)
         return;
@@ -34,20 +34,42 @@ void signal_send(struct process *p, int number) {
         p->pending &= ~signal_bit(SIGCONT);
     if (ignored(p, number) && !(p->blocked & bit))
         return;
+    if (!(p->pending & bit)) /* of several, the first one counts */
+        p->infos[number] = info;
     p->pending |= bit;
     if (p->state == SLEEPING && p->interruptible && signal_waiting(p))
         make_runnable(p);
 }
 
-int signal_group(int group, int number) {
+void signal_send(struct process *p, int number) {
+    signal_send_info(p, number, (struct signal_info){.code = SI_KERNEL});
+}
+
+int signal_take(u64 set, struct signal_info *info) {
+    u64 waiting = current->pending & set;
+    int number = 1;
+    if (!waiting)
+        return 0;
+    while (!(waiting & signal_bit(number)))
+        number++;
+    current->pending &= ~signal_bit(number);
+    *info = current->infos[number];
+    return number;
+}
+
+int signal_group_info(int group, int number, struct signal_info info) {
     int found = 0;
     for (EACH_PROCESS(p))
         if (p->group == group && p->state != ZOMBIE) {
             if (number)
-                signal_send(p, number);
+                signal_send_info(p, number, info);
             found++;
         }
     return found ? 0 : -ESRCH;
+}
+
+int signal_group(int group, int number) {
+    return signal_group_info(group, number, (struct signal_info){.code = SI_KERNEL});
 }
 
 /* Run an interrupted system call again, or let it end with EINTR. */
@@ -65,12 +87,13 @@ static void settle_call(struct trap_frame *f, const struct sigaction *handler) {
     current->call = -1u;
 }
 
-static void run_handler(struct trap_frame *f, int number, struct sigaction *a) {
+static void run_handler(struct trap_frame *f, int number, struct sigaction *a,
+                        const struct signal_info *info) {
     u64 mask = current->restore_mask ? current->saved_mask : current->blocked;
     struct sigaction action = *a;
     current->restore_mask = false;
     settle_call(f, &action);
-    if (signal_push_frame(f, number, &action, mask, current->fault_address, current->fault_code)) {
+    if (signal_push_frame(f, number, &action, mask, info)) {
         complain("no stack for the handler of signal %d\n", number);
         process_exit(SIGSEGV);
     }
@@ -82,15 +105,12 @@ static void run_handler(struct trap_frame *f, int number, struct sigaction *a) {
 
 /* On the way to ring 3: act on one signal after the other. */
 void signal_deliver(struct trap_frame *f) {
-    while (signal_waiting(current)) {
-        u64 waiting = current->pending & ~current->blocked;
-        int number = 1;
-        while (!(waiting & signal_bit(number)))
-            number++;
-        current->pending &= ~signal_bit(number);
+    struct signal_info info;
+    int number;
+    while ((number = signal_take(~current->blocked, &info))) {
         struct sigaction *a = &current->actions[number];
         if (a->handler > SIG_IGN && number != SIGKILL && number != SIGSTOP)
-            run_handler(f, number, a);
+            run_handler(f, number, a, &info);
         else if (ignored(current, number) && number != SIGKILL && number != SIGSTOP)
             continue;
         else if (STOPS & signal_bit(number))
@@ -110,10 +130,8 @@ void signal_crash(struct trap_frame *f, int number, int code, u32 address, const
     u64 bit = signal_bit(number);
     struct sigaction *a = &current->actions[number];
     current->call = -1u;
-    current->fault_address = address;
-    current->fault_code = code;
     if (a->handler > SIG_IGN && !(current->blocked & bit)) {
-        run_handler(f, number, a);
+        run_handler(f, number, a, &(struct signal_info){code, {address}});
         return;
     }
     complain("%s at %08x, eip %08x esp %08x\n", what, address, f->eip, f->esp);

@@ -83,20 +83,20 @@ static int pop_fpu(u32 at) {
     return 0;
 }
 
-int signal_push_frame(struct trap_frame *f, int number, const struct sigaction *a, u64 mask, u32 address,
-                      int code) {
+int signal_push_frame(struct trap_frame *f, int number, const struct sigaction *a, u64 mask,
+                      const struct signal_info *info) {
     bool with_info = a->flags & SA_SIGINFO;
     u32 sp = stack_for(f, a), fpu;
     if (push_fpu(&sp, &fpu))
         return -EFAULT;
-    struct context context = {*f, fpu, (u32)mask, address};
+    struct context context = {*f, fpu, (u32)mask, info->address};
     u32 at = ALIGN_DOWN(sp - (with_info ? sizeof(struct info_frame) : sizeof(struct plain_frame)), 16) - 4;
     if (with_info) {
         struct info_frame frame = {
             .number = (u32)number, .info_at = at + offsetof(struct info_frame, info),
             .context_at = at + offsetof(struct info_frame, flags),
-            .info = {(u32)number, 0, (u32)code, address}, .stack = current->altstack,
-            .context = context, .mask = mask,
+            .info = {(u32)number, 0, (u32)info->code, info->pid, info->user, info->value},
+            .stack = current->altstack, .context = context, .mask = mask,
         };
         memcpy(frame.code, return_info, 8);
         frame.return_to = a->flags & SA_RESTORER ? a->restorer : at + offsetof(struct info_frame, code);

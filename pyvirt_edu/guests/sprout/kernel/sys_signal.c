@@ -5,23 +5,66 @@
  */
 #include "../include/process.h"
 
-int sys_kill(int pid, int number) {
+static int send(int pid, int number, struct signal_info info) {
     if (number < 0 || number >= SIGNALS)
         return -EINVAL;
     if (pid == 0 || pid < -1)
-        return signal_group(pid ? -pid : current->group, number);
+        return signal_group_info(pid ? -pid : current->group, number, info);
     int found = 0;
     for (EACH_PROCESS(p)) {
         bool meant = pid == -1 ? p != init_process && p != current : p->pid == pid;
         if (meant && number)
-            signal_send(p, number);
+            signal_send_info(p, number, info);
         found += meant;
     }
     return found ? 0 : -ESRCH;
 }
 
+static struct signal_info from_current(int code) {
+    return (struct signal_info){.code = code, .pid = (u32)current->pid, .user = current->ids[USER]};
+}
+
+int sys_kill(int pid, int number) {
+    return send(pid, number, from_current(SI_USER));
+}
+
 int sys_tkill(int tid, int number) {
-    return tid <= 0 ? -EINVAL : sys_kill(tid, number);
+    return tid <= 0 ? -EINVAL : send(tid, number, from_current(SI_TKILL));
+}
+
+/* A signal with a word of the sender's: siginfo_t as the program gives it. */
+int sys_rt_sigqueueinfo(int pid, int number, u32 at) {
+    u32 info[6];
+    if (copy_from_user(info, at, sizeof(info)))
+        return -EFAULT;
+    int code = (int)info[2];
+    if (pid <= 0)
+        return -ESRCH;
+    if (pid != current->pid && (code >= 0 || code == SI_TKILL))
+        return -EPERM; /* to others, nobody speaks for the kernel or for kill */
+    return send(pid, number, (struct signal_info){code, .pid = info[3], .user = info[4], .value = info[5]});
+}
+
+/* Wait for a signal of a set, which the program has blocked, and take it without a handler. */
+int sys_rt_sigtimedwait(u32 set_at, u32 info_at, u32 time, u32 size, enum time_layout layout) {
+    struct signal_info info;
+    u64 set, blocked = current->blocked;
+    bool wait;
+    u32 end;
+    if (size != 8 || copy_from_user(&set, set_at, 8))
+        return size != 8 ? -EINVAL : -EFAULT;
+    int number, error = time_limit(time, layout, &wait, &end);
+    while (!(number = signal_take(set & ~UNBLOCKABLE, &info)) && !error && wait) {
+        current->blocked &= ~set; /* so that they wake us */
+        error = sleep_on(&current->pending, end);
+        current->blocked = blocked;
+        if (error == -ERESTART && current->pending & set)
+            error = 0;
+    }
+    if (!number)
+        return error == -ERESTART ? -EINTR : error && error != -ETIMEDOUT ? error : -EAGAIN;
+    u32 out[32] = {(u32)number, 0, (u32)info.code, info.pid, info.user, info.value};
+    return info_at && copy_to_user(info_at, out, sizeof(out)) ? -EFAULT : number;
 }
 
 /* --- handlers and masks --------------------------------------------------------------------- */

@@ -157,6 +157,28 @@ int sys_clock_nanosleep(u32 clock, u32 flags, u32 from, u32 rest, enum time_layo
     return error;
 }
 
+/* When a call has to end that waits so long. */
+u32 end_after(u64 seconds, u32 nanoseconds) {
+    u32 end = ticks + ticks_of(seconds, nanoseconds);
+    return end ? end : 1; /* 0 would mean "never" */
+}
+
+/* Where a time to wait stands; nowhere means for ever. */
+int time_limit(u32 at, enum time_layout layout, bool *wait, u32 *end) {
+    struct timespec64 t;
+    *wait = true;
+    *end = 0;
+    if (!at)
+        return 0;
+    if (time_from_user(at, layout, &t))
+        return -EFAULT;
+    if (!time_good(&t))
+        return -EINVAL;
+    *wait = t.seconds || t.nanoseconds;
+    *end = end_after((u64)t.seconds, (u32)t.nanoseconds);
+    return 0;
+}
+
 /* --- alarms --------------------------------------------------------------------------------- */
 
 static struct timeval32 time_of(u32 n) {
@@ -176,9 +198,15 @@ static void set_alarm(u32 after, u32 every) {
     current->alarm_every = every;
 }
 
+/* Of three clocks: real time (0), the program's (1), and the program's with the kernel's for it (2). */
 int sys_getitimer(u32 which, u32 to) {
-    struct itimerval32 t = {time_of(current->alarm_every), time_of(alarm_left())};
-    return which ? -EINVAL : copy_to_user(to, &t, sizeof(t)); /* real time only */
+    struct interval now = {alarm_left(), current->alarm_every};
+    if (which > 2)
+        return -EINVAL;
+    if (which)
+        now = current->intervals[which - 1];
+    struct itimerval32 t = {time_of(now.every), time_of(now.left)};
+    return copy_to_user(to, &t, sizeof(t));
 }
 
 int sys_setitimer(u32 which, u32 new, u32 old) {
@@ -188,9 +216,12 @@ int sys_setitimer(u32 which, u32 new, u32 old) {
     if ((u32)t.value.microseconds >= 1000000 || (u32)t.interval.microseconds >= 1000000 ||
         t.value.seconds < 0)
         return -EINVAL;
-    int error = which ? -EINVAL : old ? sys_getitimer(which, old) : 0;
-    if (!error)
-        set_alarm(ticks_of_time(t.value), ticks_of_time(t.interval));
+    int error = which > 2 ? -EINVAL : old ? sys_getitimer(which, old) : 0;
+    u32 after = ticks_of_time(t.value), every = ticks_of_time(t.interval);
+    if (!error && which)
+        current->intervals[which - 1] = (struct interval){after, every};
+    else if (!error)
+        set_alarm(after, every);
     return error;
 }
 

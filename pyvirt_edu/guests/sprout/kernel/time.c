@@ -9,9 +9,22 @@ volatile u32 ticks = 1; /* not 0, which means "never" where it stands for a mome
 u32 boot_time;
 static u32 random_state;
 
+/* The kernel is not interrupted, so its time counts as the program's, for both. */
+static void count_down(void) {
+    static const int signals[] = {SIGVTALRM, SIGPROF};
+    for (u32 i = 0; i < ARRAY_SIZE(signals); i++) {
+        struct interval *t = &current->intervals[i];
+        if (t->left && !--t->left) {
+            t->left = t->every;
+            signal_send(current, signals[i]);
+        }
+    }
+}
+
 void clock_tick(void) {
     ticks++;
     if (current->space && current->state == RUNNABLE) {
+        count_down();
         current->user_ticks++; /* the kernel is not interrupted: its time counts as the program's */
         need_reschedule = true; /* its slice is over */
     }

@@ -16,7 +16,7 @@ static int not_supported(const char *what, int error) {
 int sys_socket(u32 family, u32 type, u32 protocol) {
     u32 kind = type & SOCK_TYPE;
     if (family != AF_INET && family != AF_UNIX)
-        return -EAFNOSUPPORT;
+        return not_supported("an address family but AF_INET and AF_UNIX", -EAFNOSUPPORT);
     if (family == AF_UNIX && kind != SOCK_STREAM)
         return not_supported("AF_UNIX but for streams", -EPROTONOSUPPORT);
     if (family == AF_UNIX) {
