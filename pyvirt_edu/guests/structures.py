@@ -52,7 +52,14 @@ def _size(entry: Any) -> int:
     if kind.tag == "DW_TAG_array_type":
         count = 1
         for bound in kind.iter_children():
-            last = bound.attributes.get("DW_AT_upper_bound")  # none: a flexible array
-            count *= last.value + 1 if last else 0
+            count *= _elements(bound)
         return count * _size(kind)
     return _size(kind) if "DW_AT_type" in kind.attributes else 0
+
+
+def _elements(bound: Any) -> int:
+    """Of one dimension of an array: gcc gives the last index, clang how many; a flexible array has neither."""
+    if "DW_AT_count" in bound.attributes:
+        return int(bound.attributes["DW_AT_count"].value)
+    last = bound.attributes.get("DW_AT_upper_bound")
+    return int(last.value) + 1 if last else 0
