@@ -46,6 +46,11 @@ def find_compiler(name: str | None = None) -> str:
     raise ImageError("building needs gcc or clang for i386, and ld; the images in the package need neither")
 
 
+def _own_flags(compiler: str) -> list[str]:
+    # clang maps no names of assembly sources
+    return ["-fdebug-compilation-dir=."] if "clang" in Path(compiler).name else []
+
+
 def compile_all(compiler: str, sources: list[Path], to: Path, flags: list[str]) -> list[Path]:
     """An object file for each source, named after its folder and itself."""
     to.mkdir(parents=True, exist_ok=True)
@@ -53,7 +58,7 @@ def compile_all(compiler: str, sources: list[Path], to: Path, flags: list[str]) 
     for source in sources:
         relative = source.relative_to(SPROUT)
         name = "-".join(relative.with_suffix(".o").parts)
-        _run([compiler, *FLAGS, *flags, "-c", relative, "-o", to / name], SPROUT)
+        _run([compiler, *FLAGS, *_own_flags(compiler), *flags, "-c", relative, "-o", to / name], SPROUT)
         objects.append(to / name)
     return objects
 

@@ -52,7 +52,8 @@ def _rows(program: Any) -> list[tuple[int, SourceLine | None]]:
         end = state.end_sequence
         if end and out and out[-1][0] == state.address:
             continue
-        out.append((state.address, None if end else SourceLine(names[state.file], state.line)))
+        nowhere = end or not state.line  # line 0: the compiler's own
+        out.append((state.address, None if nowhere else SourceLine(names[state.file], state.line)))
     return out
 
 

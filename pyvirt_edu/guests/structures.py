@@ -49,6 +49,8 @@ def _size(entry: Any) -> int:
     kind = entry.get_DIE_from_attribute("DW_AT_type")
     if "DW_AT_byte_size" in kind.attributes:
         return int(kind.attributes["DW_AT_byte_size"].value)
+    if kind.tag == "DW_TAG_pointer_type":  # clang leaves it to the size of an address
+        return int(kind.cu.header["address_size"])
     if kind.tag == "DW_TAG_array_type":
         count = 1
         for bound in kind.iter_children():
@@ -58,7 +60,7 @@ def _size(entry: Any) -> int:
 
 
 def _elements(bound: Any) -> int:
-    """Of one dimension of an array: gcc gives the last index, clang how many; a flexible array has neither."""
+    """Of one dimension: gcc gives the last index, clang how many; a flexible array has neither."""
     if "DW_AT_count" in bound.attributes:
         return int(bound.attributes["DW_AT_count"].value)
     last = bound.attributes.get("DW_AT_upper_bound")

@@ -17,7 +17,7 @@ from pyvirt_edu.guests.structures import structure
 from pyvirt_edu.guests.symbols import Symbols
 from pyvirt_edu.machine.errors import ImageError
 
-compiler = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
 
 @pytest.mark.skipif(shutil.which("addr2line") is None, reason="needs addr2line")
@@ -50,7 +50,19 @@ def test_every_line_of_the_image_exists() -> None:
         assert 1 <= line.line <= counts[line.file], line
 
 
-@compiler
+def test_lines_and_members_of_clang(tmp_path: Path) -> None:
+    """It counts elements where gcc gives the last index, and marks code of its own by line 0."""
+    if shutil.which("clang") is None:
+        pytest.skip("clang is not installed")
+    gcc = structure(sprout.image(), "process")
+    image, _ = build.build_sprout(tmp_path, "clang")
+    assert structure(image, "process").members == gcc.members
+    lines = SourceLines.of(image)
+    assert {"kernel/schedule.c", "arch/native/traps.S"} <= {line.file for line in lines._lines if line}
+    assert all(line.line for line in lines._lines if line)
+
+
+@needs_gcc
 def test_members_lie_where_the_compiler_puts_them(tmp_path: Path) -> None:
     found = structure(sprout.image(), "process")
     source = tmp_path / "offsets.c"
@@ -64,7 +76,7 @@ def test_members_lie_where_the_compiler_puts_them(tmp_path: Path) -> None:
     assert len(found.members) > 30 and found["name"].size == 16
 
 
-@compiler
+@needs_gcc
 def test_what_is_not_there_says_so(tmp_path: Path) -> None:
     source, image = tmp_path / "a.c", tmp_path / "a.out"
     source.write_text("void _start(void) { for (;;); }\n")

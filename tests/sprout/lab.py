@@ -19,6 +19,12 @@ needs_qemu = pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"{QEMU} is n
 needs_compiler = pytest.mark.skipif(
     shutil.which("gcc") is None or shutil.which("ld") is None, reason="gcc and ld are not installed"
 )
+COMPILERS = [
+    pytest.param(
+        name, marks=pytest.mark.skipif(shutil.which(name) is None, reason=f"{name} is not installed")
+    )
+    for name in ("gcc", "clang")
+]
 needs_busybox = pytest.mark.skipif(
     not busybox.cache_file().exists(), reason="busybox is not in the cache: pyvirt guests add busybox"
 )

@@ -10,7 +10,7 @@ from pyvirt_edu import Machine
 from pyvirt_edu.guests import sprout
 from pyvirt_edu.guests.build import build_sprout
 
-from .lab import boot, lines, needs_compiler, needs_qemu, qemu, run_script
+from .lab import COMPILERS, boot, lines, needs_qemu, qemu, run_script
 
 PROMPT = "$ "
 SCRIPT = """
@@ -113,10 +113,10 @@ def test_same_text_in_qemu() -> None:
     assert out.status == status == 1
 
 
-@needs_compiler
 @needs_qemu
-def test_what_build_makes_boots_alike(tmp_path: Path) -> None:
-    kernel, archive = build_sprout(tmp_path)
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_what_build_makes_boots_alike(compiler: str, tmp_path: Path) -> None:
+    kernel, archive = build_sprout(tmp_path, compiler)
     root = sprout.root_with({"etc/script": SCRIPT.encode()})
     machine = boot(root, "run=/etc/script")
     machine.run(max_instructions=300_000_000)

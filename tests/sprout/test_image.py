@@ -13,7 +13,7 @@ import pytest
 from pyvirt_edu.guests import build, sprout
 from pyvirt_edu.guests.elf import parse
 
-from .lab import needs_compiler
+from .lab import COMPILERS
 
 SYMBOL = struct.Struct("<IIIBBH")
 SECTION = struct.Struct("<10I")
@@ -66,11 +66,11 @@ def privileged(code: bytes, address: int) -> Iterator[tuple[int, str]]:
             yield i.address, f"{i.mnemonic} {i.op_str}"
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=COMPILERS)
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Kernel, map and objects, made by the compiler here."""
     folder = tmp_path_factory.mktemp("sprout")
-    build.build_kernel(folder / build.KERNEL, build.find_compiler(), folder)
+    build.build_kernel(folder / build.KERNEL, build.find_compiler(request.param), folder)
     return folder
 
 
@@ -87,7 +87,6 @@ def text_of_objects(folder: Path) -> list[tuple[int, int, str]]:
     return pieces
 
 
-@needs_compiler
 def test_privileged_instructions_are_in_arch_native(built: Path) -> None:
     pieces = text_of_objects(built)
     image = Image((built / build.KERNEL).read_bytes())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pyvirt_edu import Machine
-from pyvirt_edu.guests import sprout
+from pyvirt_edu.guests import build, sprout
 from pyvirt_edu.guests.symbols import Symbols
 from pyvirt_edu.machine.tracing import Trace
+
+from .lab import COMPILERS
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +20,9 @@ def inspector() -> sprout.Inspector:
     return sprout.Inspector()
 
 
-def at_the_prompt() -> Machine:
+def at_the_prompt(image: Path | None = None, root: Path | None = None) -> Machine:
     m = Machine(ram="16MiB")
-    m.boot(sprout.image(), initrd=sprout.root())
+    m.boot(image or sprout.image(), initrd=root or sprout.root())
     m.run(until=lambda m: m.console.text.endswith("$ "), max_instructions=10_000_000)
     return m
 
@@ -34,11 +37,15 @@ def echo() -> Trace:
     return trace
 
 
-def test_the_processes_are_those_that_ps_lists(inspector: sprout.Inspector) -> None:
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_the_processes_are_those_that_ps_lists(compiler: str, tmp_path: Path) -> None:
+    """Compilers describe a structure in words of their own."""
+    image, root = build.build_sprout(tmp_path, compiler)
+    inspector = sprout.Inspector(image, root)
     m = Machine(ram="16MiB")
-    m.boot(sprout.image(), initrd=sprout.root())
+    m.boot(image, initrd=root)
     assert inspector.processes(m) == [] and inspector.current(m) is None  # nothing runs yet
-    m = at_the_prompt()
+    m = at_the_prompt(image, root)
     m.console.type("ps\n")
     seen: set[tuple[int, str]] = set()
     for _ in range(3000):
