@@ -60,7 +60,7 @@ def on_sprout(program: Path) -> tuple[list[str], list[str]]:
     return [line for line in text if line not in said], said
 
 
-@pytest.mark.parametrize("name", ["signals", "memory", "channels", "files", "processes"])
+@pytest.mark.parametrize("name", ["signals", "memory", "channels", "files", "locks", "processes"])
 def test_the_same_binary_prints_the_same(name: str, tmp_path: Path) -> None:
     program = compiled(name, tmp_path)
     text, said = on_sprout(program)

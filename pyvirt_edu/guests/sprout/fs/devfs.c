@@ -130,11 +130,12 @@ static int make_device(struct inode *dir, const char *name, u32 mode, u32 number
     return dir->ops->create(dir, name, mode, number, &made);
 }
 
-/* /dev/fd/N, for what a process has open. */
+/* /dev/fd/N, for what a process has open: as many names as anybody has used. */
 static int make_descriptors(struct inode *root) {
+    enum { NAMES = 64 };
     OWNED(inode) struct inode *dir = NULL;
     int error = root->ops->create(root, "fd", S_IFDIR | 0755, 0, &dir);
-    for (u32 i = 0; i < FILES && !error; i++) {
+    for (u32 i = 0; i < NAMES && !error; i++) {
         char name[4];
         format_text(name, sizeof(name), "%u", i);
         error = make_device(dir, name, S_IFCHR | 0666, DEVICE_DESCRIPTOR + i);

@@ -27,6 +27,7 @@ struct file *file_use(struct file *f) {
 void file_drop(struct file *f) {
     if (!f || --f->users)
         return;
+    locks_drop_file(f);
     if (f->ops->close)
         f->ops->close(f);
     inode_drop(f->inode);
@@ -167,24 +168,32 @@ int file_write(struct file *f, struct transfer *t, const u64 *at) {
 
 /* --- descriptors ---------------------------------------------------------------------------- */
 
-void descriptor_mark(u32 fd, bool close_on_exec) {
-    current->close_on_exec &= ~(1ull << fd);
-    current->close_on_exec |= (u64)close_on_exec << fd;
+void descriptor_mark(struct process *p, u32 fd, bool close_on_exec) {
+    u32 *word = &p->close_on_exec[fd / 32], bit = 1u << fd % 32;
+    *word = close_on_exec ? *word | bit : *word & ~bit;
+}
+
+void descriptor_set(struct process *p, u32 fd, struct file *f, bool close_on_exec) {
+    for (; p->files_end <= fd; p->files_end++)
+        p->files[p->files_end] = NULL;
+    p->files[fd] = f;
+    descriptor_mark(p, fd, close_on_exec);
 }
 
 int descriptor_new(struct file *f, u32 from, bool close_on_exec) {
-    for (u32 fd = from; fd < FILES; fd++)
-        if (!current->files[fd]) {
-            current->files[fd] = f;
-            descriptor_mark(fd, close_on_exec);
-            return (int)fd;
-        }
+    u32 fd = from;
+    while (fd < current->files_end && current->files[fd])
+        fd++;
+    if (fd < FILES) {
+        descriptor_set(current, fd, f, close_on_exec);
+        return (int)fd;
+    }
     file_drop(f);
     return -EMFILE;
 }
 
 struct file *descriptor_file(u32 fd) {
-    return fd < FILES ? current->files[fd] : NULL;
+    return fd < current->files_end ? current->files[fd] : NULL;
 }
 
 struct file *descriptor_use(u32 fd) {
@@ -195,5 +204,9 @@ struct file *descriptor_use(u32 fd) {
 void descriptor_close(struct process *p, u32 fd) {
     struct file *f = p->files[fd];
     p->files[fd] = NULL; /* first: what the file does at its end may sleep */
+    while (p->files_end && !p->files[p->files_end - 1])
+        p->files_end--;
+    if (f)
+        locks_drop_process(f->inode, p->pid);
     file_drop(f);
 }

@@ -18,7 +18,8 @@ CALL(57, setpgid, a, b)                     CALL(132, getpgid, a)
 CALL(65, getpgrp)                           CALL(147, getsid, a)
 CALL(66, setsid)                            CALL(172, prctl, a, b)
 CALL(243, set_thread_area, a)               CALL(258, set_tid_address, a)
-CALL(242, sched_getaffinity, a, b, c)       CALL(96, getpriority)
+CALL(241, sched_setaffinity, a, b, c)       CALL(242, sched_getaffinity, a, b, c)
+CALL(96, getpriority)                       CALL(318, getcpu, a, b)
 CALL(136, personality, a)
 
 /* Whose they are */
@@ -106,6 +107,7 @@ CALL(15, fchmodat, AT_FDCWD, a, b)          CALL(94, fchmodat, a, 0, b)
 CALL(306, fchmodat, a, b, c)
 CALL(16, fchownat, AT_FDCWD, a, b, c, AT_SYMLINK_NOFOLLOW)
 CALL(198, fchownat, AT_FDCWD, a, b, c, AT_SYMLINK_NOFOLLOW)
+CALL(182, fchownat, AT_FDCWD, a, b, c, 0)
 CALL(95, fchownat, a, 0, b, c, 0)           CALL(207, fchownat, a, 0, b, c, 0)
 CALL(212, fchownat, AT_FDCWD, a, b, c, 0)   CALL(298, fchownat, a, b, c, d, e)
 CALL(30, utimes, a, b, 4)                   CALL(271, utimes, a, b, 8)
@@ -138,8 +140,10 @@ CALL(41, dup, a)                            CALL(63, dup2, a, b)
 CALL(330, dup3, a, b, c)
 CALL(42, pipe2, a, 0)                       CALL(331, pipe2, a, b)
 CALL(55, fcntl, a, b, c)                    CALL(221, fcntl, a, b, c)
-CALL(143, has_file, a)                      CALL(250, has_file, a)
-CALL(272, has_file, a)
+CALL(250, has_file, a)                      CALL(272, has_file, a)
+
+/* Locks on files: kernel/file_lock.c */
+CALL(143, flock, a, b)
 
 /* Waiting for several: kernel/poll.c */
 CALL(82, old_select, a)                     CALL(142, select, a, b, c, d, e)
@@ -159,7 +163,7 @@ CALL(371, recvfrom, a, b, c, d, e, f)       CALL(372, recvmsg, a, b, c)
 CALL(365, getsockopt, a, b, c, d, e)        CALL(366, setsockopt, a, b, c, d, e)
 CALL(102, socketcall, a, b)
 
-/* What has no effect here, and may be asked for: setpriority, msync, mlock ..., setgroups */
-CALL(97, nothing)   CALL(144, nothing)  CALL(150, nothing)  CALL(151, nothing)  CALL(152, nothing)
+/* What has no effect here, and may be asked for: nice, setpriority, msync, mlock ..., setgroups */
+CALL(34, nothing)   CALL(97, nothing)   CALL(144, nothing)  CALL(150, nothing)  CALL(151, nothing)  CALL(152, nothing)
 CALL(153, nothing)  CALL(205, nothing)  CALL(206, nothing)  CALL(311, nothing)
 CALL(386, silently_absent) /* rseq */

@@ -132,10 +132,16 @@ int file_read(struct file *f, struct transfer *t, const u64 *at);   /* at NULL: 
 int file_write(struct file *f, struct transfer *t, const u64 *at);
 int descriptor_new(struct file *f, u32 from, bool close_on_exec);   /* takes the reference over */
 int descriptor_pair(struct file *one, struct file *other, u32 fds, bool close_on_exec);
-void descriptor_mark(u32 fd, bool close_on_exec);
+void descriptor_set(struct process *p, u32 fd, struct file *f, bool close_on_exec);
+void descriptor_mark(struct process *p, u32 fd, bool close_on_exec);
 struct file *descriptor_file(u32 fd);       /* NULL: there is none */
 struct file *descriptor_use(u32 fd);        /* the same, with a reference that the caller drops */
 void descriptor_close(struct process *p, u32 fd);
+
+/* kernel/file_lock.c */
+int file_lock_command(struct file *f, u32 command, u32 argument);  /* of fcntl's */
+void locks_drop_process(struct inode *inode, int pid);
+void locks_drop_file(struct file *f);
 
 /* the file systems */
 int ramfs_start(void);

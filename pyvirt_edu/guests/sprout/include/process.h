@@ -4,7 +4,7 @@
 
 enum process_state { RUNNABLE, SLEEPING, STOPPED, ZOMBIE };
 
-#define FILES 64
+#define FILES (PAGE / sizeof(struct file *))
 
 struct file;
 struct inode;
@@ -66,6 +66,7 @@ struct process {
     bool stop_reported, continued;
     struct process *vfork_parent;
     u32 clear_tid;          /* user address to clear at exit */
+    int lock_owner;         /* while it waits for a lock on a file: who has it */
 
     /* Signals and calls under way: signal.c */
     u64 pending, saved_mask;
@@ -85,8 +86,9 @@ struct process {
     u32 ids[IDS], umask;
     u32 arguments, arguments_end;   /* where argv's strings lie, for /proc */
     struct inode *cwd, *executable;
-    struct file *files[FILES];
-    u64 close_on_exec;
+    struct file **files;    /* a page of them, by descriptor */
+    u32 files_end;          /* from here on none is open */
+    u32 close_on_exec[FILES / 32];  /* a bit for each */
 };
 
 extern struct process *current, *processes[PROCESSES], *init_process;

@@ -134,10 +134,10 @@ static void become(struct process *p, const char *path, const char *file, struct
         space_release(old);
     inode_drop(p->executable);
     p->executable = inode_use(program);
-    for (u32 fd = 0; fd < FILES; fd++)
-        if (p->close_on_exec >> fd & 1)
+    for (u32 fd = 0; fd < p->files_end; fd++)
+        if (p->close_on_exec[fd / 32] >> fd % 32 & 1)
             descriptor_close(p, fd);
-    p->close_on_exec = 0;
+    memset(p->close_on_exec, 0, sizeof(p->close_on_exec));
     forget_handlers(p);
     fpu_drop(p);
     p->arch.fpu_used = false;

@@ -25,7 +25,7 @@ static void open_console(struct process *p) {
     if (file_open(NULL, "/dev/console", O_RDWR, 0, &f))
         panic("no /dev/console");
     for (int fd = 0; fd < 3; fd++)
-        p->files[fd] = file_use(f);
+        descriptor_set(p, fd, file_use(f), false);
     file_drop(f);
 }
 

@@ -6,6 +6,8 @@
  */
 #include "../include/files.h"
 
+enum { MOST_POLLED = PAGE / sizeof(struct pollfd) };
+
 static int ready(u32 fd, int wanted) {
     struct file *f = descriptor_file(fd);
     if (!f)
@@ -38,7 +40,7 @@ static int poll_list(struct pollfd *list, u32 count, bool wait, u32 end) {
 
 static int poll_until(u32 at, u32 count, bool wait, u32 end) {
     u32 size = count * sizeof(struct pollfd);
-    if (count > PAGE / sizeof(struct pollfd))
+    if (count > MOST_POLLED)
         return -EINVAL;
     OWNED(memory) struct pollfd *list = allocate(size);
     if (!list)
@@ -92,35 +94,53 @@ int sys_ppoll(u32 list, u32 count, u32 time, u32 mask, enum time_layout layout) 
 enum { SETS = 3 }; /* to read, to write, exceptions: which of poll's bits put a file into them */
 static const int set_bits[SETS] = {POLLIN | POLLHUP | POLLERR, POLLOUT | POLLERR, POLLPRI};
 
+/* A list, as poll has it, of the files that are in any set; its length. */
+static int list_files(struct pollfd *list, u32 sets[SETS][FILES / 32], u32 count) {
+    u32 listed = 0;
+    for (u32 fd = 0; fd < count; fd++) {
+        int events = 0;
+        for (u32 k = 0; k < SETS; k++)
+            events |= sets[k][fd / 32] >> fd % 32 & 1 ? set_bits[k] : 0;
+        if (!events)
+            continue;
+        if (listed == MOST_POLLED)
+            return -EINVAL;
+        list[listed++] = (struct pollfd){.fd = (i32)fd, .events = (i16)events};
+    }
+    return (int)listed;
+}
+
+/* Leave in the sets what is ready; how many bits that are. */
+static int keep_ready(const struct pollfd *list, int listed, u32 sets[SETS][FILES / 32]) {
+    int found = 0;
+    for (const struct pollfd *p = list; p < list + listed; p++) {
+        if (p->revents & POLLNVAL)
+            return -EBADF;
+        for (u32 k = 0; k < SETS; k++) {
+            u32 bit = 1u << p->fd % 32, *word = &sets[k][p->fd / 32];
+            if (!(p->revents & set_bits[k]))
+                *word &= ~bit;
+            found += (*word & bit) != 0;
+        }
+    }
+    return found;
+}
+
 static int select_until(u32 count, const u32 at[SETS], bool wait, u32 end) {
     u32 sets[SETS][FILES / 32] = {{0}};
-    struct pollfd list[FILES];
+    OWNED(memory) struct pollfd *list = allocate(MOST_POLLED * sizeof(*list));
+    if (!list)
+        return -ENOMEM;
     count = MIN(count, (u32)FILES);
     u32 size = (count + 31) / 32 * 4;
     for (u32 k = 0; k < SETS; k++)
         if (at[k] && copy_from_user(sets[k], at[k], size))
             return -EFAULT;
-    for (u32 fd = 0; fd < count; fd++) {
-        int events = 0;
-        for (u32 k = 0; k < SETS; k++)
-            events |= sets[k][fd / 32] >> fd % 32 & 1 ? set_bits[k] : 0;
-        list[fd] = (struct pollfd){.fd = events ? (i32)fd : -1, .events = (i16)events};
-    }
-    int found = poll_list(list, count, wait, end);
-    if (found < 0)
-        return found;
-    found = 0;
-    for (u32 fd = 0; fd < count; fd++) {
-        if (list[fd].revents & POLLNVAL)
-            return -EBADF;
-        for (u32 k = 0; k < SETS; k++) {
-            u32 bit = 1u << fd % 32, *word = &sets[k][fd / 32];
-            if (!(list[fd].revents & set_bits[k]))
-                *word &= ~bit;
-            found += (*word & bit) != 0;
-        }
-    }
-    for (u32 k = 0; k < SETS; k++)
+    int listed = list_files(list, sets, count);
+    int found = listed < 0 ? listed : poll_list(list, (u32)listed, wait, end);
+    if (found >= 0)
+        found = keep_ready(list, listed, sets);
+    for (u32 k = 0; k < SETS && found >= 0; k++)
         if (at[k] && copy_to_user(at[k], sets[k], size))
             return -EFAULT;
     return found;

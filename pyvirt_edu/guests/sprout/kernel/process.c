@@ -41,7 +41,9 @@ struct process *process_new(void) {
         return NULL;
     p->slot = slot;
     p->state = STOPPED; /* until it can run */
-    if (!stack_map(p)) {
+    p->files = allocate(FILES * sizeof(struct file *));
+    if (!p->files || !stack_map(p)) {
+        release(p->files);
         release(p);
         return NULL;
     }
@@ -58,21 +60,26 @@ static void process_free(struct process *p) {
     while (process_slots && !processes[process_slots - 1])
         process_slots--;
     stack_unmap(p);
+    release(p->files);
     release(p);
 }
 
 /* What a child has from its parent: copies, and references to the same inodes and files. */
 static void inherit(struct process *child, struct process *parent) {
     enum { FIRST = offsetof(struct process, arch) };
+    struct file **files = child->files;
     fpu_save(parent);
     memcpy((u8 *)child + FIRST, (u8 *)parent + FIRST, sizeof(*child) - FIRST);
     child->parent = parent;
+    child->files = files;
     inode_use(child->cwd);
     if (child->executable)
         inode_use(child->executable);
-    for (u32 fd = 0; fd < FILES; fd++)
-        if (child->files[fd])
-            file_use(child->files[fd]);
+    for (u32 fd = 0; fd < child->files_end; fd++) {
+        files[fd] = parent->files[fd];
+        if (files[fd])
+            file_use(files[fd]);
+    }
 }
 
 /* What clone does besides: the child's number goes where it is asked for, and TLS is set. */
@@ -173,9 +180,8 @@ static void end_of_init(int status) {
 /* All that is the process's own but its slot and its stack, on which it still runs. */
 static void give_back(struct process *p) {
     struct space *space = p->space;
-    for (u32 fd = 0; fd < FILES; fd++)
-        if (p->files[fd])
-            descriptor_close(p, fd);
+    while (p->files_end)
+        descriptor_close(p, p->files_end - 1);
     inode_drop(p->cwd);
     inode_drop(p->executable);
     p->cwd = p->executable = NULL;

@@ -12,9 +12,9 @@ int sys_close_range(u32 first, u32 last, u32 flags) {
     enum { CLOSE_ON_EXEC = 4 };
     if (first > last || flags & ~(u32)CLOSE_ON_EXEC)
         return -EINVAL;
-    for (u32 fd = first; fd <= last && fd < FILES; fd++)
+    for (u32 fd = first; fd <= last && fd < current->files_end; fd++)
         if (flags & CLOSE_ON_EXEC)
-            current->close_on_exec |= 1ull << fd;
+            descriptor_mark(current, fd, true);
         else
             descriptor_close(current, fd);
     return 0;
@@ -35,9 +35,9 @@ int sys_dup3(u32 fd, u32 to, u32 flags) {
     if (!f || to >= FILES)
         return -EBADF;
     file_use(f);
-    descriptor_close(current, to);
-    current->files[to] = f;
-    descriptor_mark(to, flags & O_CLOEXEC);
+    if (descriptor_file(to))
+        descriptor_close(current, to);
+    descriptor_set(current, to, f, flags & O_CLOEXEC);
     return (int)to;
 }
 
@@ -57,9 +57,9 @@ int sys_fcntl(u32 fd, u32 command, u32 argument) {
     case F_DUPFD_CLOEXEC:
         return duplicate(fd, argument, command == F_DUPFD_CLOEXEC);
     case F_GETFD:
-        return (int)(current->close_on_exec >> fd & 1);
+        return (int)(current->close_on_exec[fd / 32] >> fd % 32 & 1);
     case F_SETFD:
-        descriptor_mark(fd, argument & 1);
+        descriptor_mark(current, fd, argument & 1);
         return 0;
     case F_GETFL:
         return (int)f->flags;
@@ -67,20 +67,17 @@ int sys_fcntl(u32 fd, u32 command, u32 argument) {
         f->flags = (f->flags & ~(u32)CHANGEABLE) | (argument & CHANGEABLE);
         return 0;
     case F_GETLK:
-    case F_GETLK64: { /* nobody locks: say "unlocked" */
-        u16 type = 2;
-        return copy_to_user(argument, &type, 2);
-    }
+    case F_GETLK64:
     case F_SETLK:
     case F_SETLKW:
     case F_SETLK64:
     case F_SETLKW64:
-        return 0;
+        return file_lock_command(f, command, argument);
     }
     return -EINVAL;
 }
 
-/* flock, posix_fadvise: nothing to do, if there is such a file. */
+/* posix_fadvise: nothing to do, if there is such a file. */
 int sys_has_file(u32 fd) {
     return descriptor_file(fd) ? 0 : -EBADF;
 }

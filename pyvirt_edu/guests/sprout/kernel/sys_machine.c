@@ -58,15 +58,21 @@ int sys_sysinfo(u32 to) {
     return copy_to_user(to, &s, 64);
 }
 
-/* As much as fits a page: who wants more asks again. */
+/* A page at least; more, as long as no signal comes. */
 int sys_getrandom(u32 to, u32 size) {
-    size = MIN(size, PAGE);
-    for (u32 done = 0; done < size; done += 4) {
-        u32 value = random32();
-        if (copy_to_user(to + done, &value, MIN(size - done, 4)))
+    u32 done = 0, chunk[16];
+    for (size = MIN(size, 1u << 25); done < size; done += MIN(size - done, sizeof(chunk))) {
+        if (done && done % PAGE == 0) {
+            give_way();
+            if (signal_waiting(current))
+                break;
+        }
+        for (u32 i = 0; i < ARRAY_SIZE(chunk); i++)
+            chunk[i] = random32();
+        if (copy_to_user(to + done, chunk, MIN(size - done, sizeof(chunk))))
             return -EFAULT;
     }
-    return (int)size;
+    return (int)done;
 }
 
 void power_off(int status) {
