@@ -85,6 +85,15 @@ def test_end_of_file_and_interrupt(machine: Machine) -> None:
     assert typed(machine, "echo $?\n")[-1] == "130"
 
 
+def test_a_line_too_long_still_ends(machine: Machine) -> None:
+    machine.console.type("cat\n")
+    machine.run(max_instructions=10_000_000)
+    before = len(machine.console.text)
+    machine.console.type("x" * 5000 + "\n")
+    machine.run(max_instructions=20_000_000)
+    assert lines(machine.console.text[before:]) == ["x" * 4095] * 2
+
+
 def test_pre_emption(machine: Machine) -> None:
     """A program that never calls the kernel does not keep others from running."""
     spin = bytes.fromhex("ebfe")

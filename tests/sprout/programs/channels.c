@@ -30,7 +30,24 @@ int main(void) {
     int total = 0;
     while ((n = write(ends[1], text, 64)) > 0)
         total += n;
-    printf("full pipe: %d %s\n", total >= _POSIX_PIPE_BUF, strerror(errno));
+    printf("full pipe: %d %s\n", total, strerror(errno));
+    static unsigned char sent[65536], got[65536];
+    for (int i = 0; i < 65536; i++)
+        sent[i] = (unsigned char)(i * 7 + i / 251);
+    printf("three from it: %d\n", (int)read(ends[0], got, 3 * 4096)); /* what follows goes round the end */
+    printf("in again: %d\n", (int)write(ends[1], sent, 10000 + 4096));
+    printf("all of it: %d\n", (int)read(ends[0], got, 65536));
+    printf("empty: %s\n", result(read(ends[0], got, 1)));
+    for (int i = 0; i < 5; i++) { /* lengths that divide nothing */
+        int in = write(ends[1], sent + i, 40007), out = 0, m;
+        while ((m = read(ends[0], got + out, 3001)) > 0)
+            out += m;
+        printf("kept: %d %d\n", in == out, memcmp(sent + i, got, (size_t)out));
+    }
+    printf("from nowhere: %s\n", result(write(ends[1], (void *)4, 10)));
+    struct pollfd normal[2] = {{ends[0], POLLRDNORM, 0}, {ends[1], POLLWRNORM, 0}};
+    n = poll(normal, 2, 0);
+    printf("other names of poll's bits: %d %x %x\n", n, normal[0].revents, normal[1].revents);
     close(ends[0]);
     n = write(ends[1], text, 1);
     printf("broken pipe: %d %s\n", n, strerror(errno));

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,6 +117,31 @@ int main(void) {
     printf("posix_fallocate: %s\n", strerror(posix_fallocate(fd, 0, 4096)));
     fstat(fd, &s);
     printf("size: %ld\n", (long)s.st_size);
+    char long_name[64];
+    mkdir("full", 0755);
+    for (int i = 0; i < 700; i++) {
+        sprintf(long_name, "full/one of the many files %d", i);
+        close(open(long_name, O_CREAT | O_WRONLY, 0600));
+    }
+    DIR *full = opendir("full");
+    int removed = 0;
+    for (struct dirent *e; (e = readdir(full));) {
+        sprintf(long_name, "full/%s", e->d_name);
+        removed += e->d_name[0] == 'o' && !unlink(long_name);
+    }
+    closedir(full);
+    printf("removed while it was read: %d, then %s\n", removed, result(rmdir("full")));
+    struct iovec pieces[2] = {{text, 3}, {text + 3, 4}};
+    n = pwritev(fd, (struct iovec[]){{"abc", 3}, {"defg", 4}}, 2, 100);
+    printf("pwritev: %d\n", n);
+    n = preadv(fd, pieces, 2, 100);
+    printf("preadv: %d %.7s\n", n, text);
+    printf("SEEK_DATA: %ld, SEEK_HOLE: %d\n", (long)lseek(fd, 0, SEEK_DATA), lseek(fd, 0, SEEK_HOLE) > 0);
+    printf("behind the end: %s\n", result((int)lseek(fd, 1 << 20, SEEK_DATA)));
+    int memory = shm_open("/sprout-test", O_CREAT | O_RDWR, 0600);
+    printf("shm_open: %s\n", memory >= 0 ? "done" : strerror(errno));
+    printf("its size: %s\n", result(ftruncate(memory, 4096)));
+    printf("shm_unlink: %s\n", result(shm_unlink("/sprout-test")));
     if (chdir(".."))
         return 1;
     return system("rm -r d") != 0;

@@ -79,6 +79,37 @@ int main(void) {
     int status;
     waitpid(pid, &status, 0);
     printf("too deep: signal %d\n", WTERMSIG(status));
+    shared = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    memset(shared, 'a', 3 * 4096);
+    if (!fork()) {
+        shared[4096] = 'b';
+        _exit(0);
+    }
+    wait(NULL);
+    char *moved = mremap(shared, 3 * 4096, 3 * 4096, MREMAP_MAYMOVE | MREMAP_FIXED, bigger);
+    printf("shared memory moved: %d %.3s\n", moved == bigger, moved + 4095);
+    if (!fork())
+        _exit((moved[8192] = 'c') != 'c');
+    wait(NULL);
+    printf("still shared: %c\n", moved[8192]);
+    char *taken = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    taken[4096] = 'd';
+    moved = mremap(taken, 8192, 8192, MREMAP_MAYMOVE | MREMAP_FIXED, bigger + 4096);
+    printf("over it: %d %c\n", moved == bigger + 4096, moved[4096]);
+    printf("over itself: %s\n", mremap(moved, 8192, 8192, MREMAP_MAYMOVE | MREMAP_FIXED, moved + 4096) == MAP_FAILED
+                                    ? strerror(errno) : "done");
+    int zero = open("/dev/zero", O_RDWR);
+    for (int k = 0; k < 2; k++) {
+        char *zeros = mmap(NULL, 8192, PROT_READ | PROT_WRITE, k ? MAP_SHARED : MAP_PRIVATE, zero, 0);
+        if (zeros != MAP_FAILED && !fork())
+            _exit(zeros[5000] = 'x');
+        wait(NULL);
+        printf("/dev/zero: %d\n", zeros == MAP_FAILED ? -1 : zeros[5000]);
+    }
+    printf("no such advice: %d\n", madvise(bigger, 4096, 99));
+    shared = mmap(NULL, 256 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    shared[200 << 20] = 'e';
+    printf("more than there is, shared: %c\n", shared[200 << 20]);
     void *everything = malloc(3u << 30);
     printf("3 GiB: %s\n", everything ? "there" : "refused");
     free(everything);

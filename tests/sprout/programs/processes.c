@@ -1,6 +1,7 @@
 /* Processes, their limits, times and environment. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <signal.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -132,6 +133,32 @@ int main(int argc, char **argv) {
     }
     wait(NULL);
     printf("semaphores between processes: %d\n", both->value);
+    struct timespec moment;
+    clock_gettime(CLOCK_REALTIME, &moment);
+    moment.tv_nsec = (moment.tv_nsec + 30000000) % 1000000000;
+    moment.tv_sec += moment.tv_nsec < 30000000;
+    printf("sem_timedwait: %s\n", result(sem_timedwait(&both->there, &moment)));
+    siginfo_t news = {0};
+    if (!fork())
+        _exit(3);
+    int waited = waitid(P_ALL, 0, &news, WEXITED | WNOWAIT);
+    printf("waitid: %d %d %d\n", waited, news.si_code == CLD_EXITED, news.si_status);
+    waited = waitid(P_PID, news.si_pid, &news, WEXITED);
+    printf("once more: %d\n", waited);
+    waited = waitid(P_ALL, 0, &news, WEXITED);
+    printf("nobody: %d %s\n", waited, strerror(errno));
+    int child_number = fork();
+    if (!child_number)
+        pause();
+    kill(child_number, SIGKILL);
+    waitid(P_PID, (id_t)child_number, &news, WEXITED);
+    printf("killed: %d by %d\n", news.si_code == CLD_KILLED, news.si_status);
+    printf("no options: %s\n", result(waitid(P_ALL, 0, &news, 0)));
+    setpriority(PRIO_PROCESS, 0, 5);
+    printf("nicer: %d\n", getpriority(PRIO_PROCESS, 0));
+    printf("nice: %d\n", nice(40));
+    printf("priorities: %d to %d\n", sched_get_priority_min(SCHED_FIFO), sched_get_priority_max(SCHED_FIFO));
+    printf("scheduler: %d\n", sched_getscheduler(0));
     FILE *self = fopen("/proc/self/stat", "r");
     int number = 0;
     printf("/proc/self/stat: %d %d\n", self ? fscanf(self, "%d", &number) : -1, number == getpid());

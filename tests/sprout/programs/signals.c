@@ -1,6 +1,8 @@
 /* Signals as a plain program uses them: handlers, masks, timers, stacks, restarts. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <sys/syscall.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +23,12 @@ static void info(int n, siginfo_t *i, void *u) { got = i->si_code; where = i->si
 static void from(int n, siginfo_t *i, void *u) { got = i->si_pid == getpid() && i->si_code == SI_USER; }
 static void on_stack(int n) { char c; where = &c; }
 static void queued(int n, siginfo_t *i, void *u) { got = i->si_value.sival_int; }
+
+static volatile double in_handler;
+static void on_floats(int number) {
+    volatile double x = number - 8;
+    in_handler = x * 2 + 0.5;
+}
 
 int main(void) {
     struct sigaction a = {.sa_sigaction = info, .sa_flags = SA_SIGINFO};
@@ -43,6 +51,66 @@ int main(void) {
     kill(getpid(), SIGUSR1);
     printf("kill: %d\n", got);
     sigset_t set, old;
+    sigset_t real_time;
+    sigemptyset(&real_time);
+    sigaddset(&real_time, SIGRTMIN);
+    sigprocmask(SIG_BLOCK, &real_time, NULL);
+    for (int i = 1; i <= 5; i++)
+        sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = i});
+    siginfo_t one;
+    int order = 0;
+    while (sigtimedwait(&real_time, &one, &(struct timespec){0, 0}) > 0)
+        order = order * 10 + one.si_value.sival_int;
+    printf("five were queued: %d\n", order);
+    sigprocmask(SIG_UNBLOCK, &real_time, NULL);
+
+    double sum = 0; /* the handler finds empty floating-point registers, and leaves these as they are */
+    signal(SIGUSR1, on_floats);
+    asm volatile("fld1; fld1; fld1; fld1; fld1; fld1; fld1; fld1");
+    syscall(SYS_kill, getpid(), SIGUSR1);
+    asm volatile("faddp; faddp; faddp; faddp; faddp; faddp; faddp; fstpl %0" : "=m"(sum));
+    printf("floats: %g there, %g here\n", in_handler, sum);
+
+    int sleeper = fork();
+    if (!sleeper) {
+        struct timespec nap = {0, 200000000}, begin, end;
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        int result = nanosleep(&nap, NULL);
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        long ms = (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000;
+        _exit(result ? 1 : ms < 200 ? 2 : 3);
+    }
+    int state;
+    usleep(40000);
+    kill(sleeper, SIGSTOP);
+    waitpid(sleeper, &state, WUNTRACED);
+    kill(sleeper, SIGCONT);
+    waitpid(sleeper, &state, 0);
+    printf("stopped while it slept: %d\n", WEXITSTATUS(state));
+
+    int early = 0;
+    for (int i = 0; i < 10; i++) {
+        struct timespec begin, end;
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        poll(NULL, 0, 15);
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        early += (end.tv_sec - begin.tv_sec) * 1000000000ll + end.tv_nsec - begin.tv_nsec < 15000000;
+        for (volatile int k = 0; k < i * 30000; k++)
+            ;
+    }
+    printf("too early: %d\n", early);
+    alarm(1);
+    printf("alarm: %u left\n", alarm(0));
+
+    ticks = 0;
+    sigaction(SIGCHLD, &(struct sigaction){.sa_handler = tick, .sa_flags = SA_NOCLDWAIT}, NULL);
+    if (!fork())
+        _exit(0);
+    while (!ticks)
+        usleep(1000);
+    int nobody = wait(NULL);
+    printf("SIGCHLD without a zombie: %d %s\n", nobody, strerror(errno));
+    signal(SIGCHLD, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);
     sigprocmask(SIG_BLOCK, &set, &old);

@@ -144,8 +144,11 @@ static int make_descriptors(struct inode *root) {
 }
 
 int devfs_start(void) {
+    OWNED(inode) struct inode *shm = NULL;
     struct inode *root = ramfs_tree("devfs", "devfs", "/dev");
     int error = root ? make_descriptors(root) : -ENOMEM;
+    if (!error)
+        error = root->ops->create(root, "shm", S_IFDIR | 01777, 0, &shm); /* C libraries' shared memory */
     for (u32 i = 0; i < ARRAY_SIZE(devices) && !error; i++)
         if (devices[i].ops != &disk_ops || disk_sectors(devices[i].number & 0xff))
             error = make_device(root, devices[i].name, devices[i].mode, devices[i].number);

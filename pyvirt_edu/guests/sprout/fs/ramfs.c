@@ -14,10 +14,11 @@
 struct name {
     struct name *next;
     struct inode *inode;
+    u32 place;      /* of names in a directory, in order; what is removed leaves a gap */
     char text[];
 };
 
-enum { TABLE = 1024 };
+enum { TABLE = 1024, FIRST_PLACE = 2 /* after "." and ".." */ };
 
 static u32 last_number;
 
@@ -42,14 +43,17 @@ static int lookup(struct inode *dir, const char *name, struct inode **found) {
 
 /* New names go to the end: directories list in the order of creation. */
 static int add_name(struct inode *dir, const char *text, struct inode *i) {
-    struct name **link = find(dir, text);
-    if (*link)
-        return -EEXIST;
+    struct name **link = (struct name **)&dir->data;
+    u32 place = FIRST_PLACE;
+    for (; *link; link = &(*link)->next) {
+        if (!strcmp((*link)->text, text))
+            return -EEXIST;
+        place = (*link)->place + 1;
+    }
     struct name *n = allocate(sizeof(*n) + strlen(text) + 1);
     if (!n)
         return -ENOMEM;
-    n->next = NULL;
-    n->inode = i;
+    *n = (struct name){.inode = i, .place = place};
     copy_string(n->text, text, strlen(text) + 1);
     *link = n;
     dir->size += 32;
@@ -130,13 +134,17 @@ static u32 entry_type(struct inode *i) {
 }
 
 static int list(struct inode *dir, u32 *position, struct entry *e) {
-    u32 at = (*position)++;
-    if (at < 2)
+    u32 at = *position;
+    *position = at + 1;
+    if (at < FIRST_PLACE)
         return fill_entry(e, at ? dir->parent->number : dir->number, DT_DIR, at ? ".." : ".");
     struct name *n = dir->data;
-    while (n && at-- > 2)
+    while (n && n->place < at)
         n = n->next;
-    return n ? fill_entry(e, n->inode->number, entry_type(n->inode), n->text) : 0;
+    if (!n)
+        return 0;
+    *position = n->place + 1;
+    return fill_entry(e, n->inode->number, entry_type(n->inode), n->text);
 }
 
 /* --- contents ------------------------------------------------------------------------------- */
@@ -242,6 +250,16 @@ static void usage(struct mount *m, struct statfs64 *s) {
     s->f_blocks = frames_total;
     s->f_bfree = s->f_bavail = frames_free;
     s->f_namelen = NAME_SIZE - 1;
+}
+
+/* A file without a name: memory that processes share. It goes with its last user. */
+struct inode *ramfs_nameless(u32 size) {
+    struct inode *i = inode_new(root_inode->mount, &ramfs_ops, ++last_number, S_IFREG | 0600);
+    if (!i)
+        return NULL;
+    i->links = 0;
+    i->size = size;
+    return i;
 }
 
 struct inode *ramfs_tree(const char *type, const char *source, const char *target) {

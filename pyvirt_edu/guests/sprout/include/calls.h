@@ -12,6 +12,7 @@ CALL(2, clone, 0, 0, 0, 0, 0)               CALL(190, clone, CLONE_VM | CLONE_VF
 CALL(120, clone, a, b, c, d, e)             CALL(435, clone3, a, b)
 CALL(11, execve, a, b, c)
 CALL(7, wait4, a, b, c, 0)                  CALL(114, wait4, a, b, c, d)
+CALL(284, waitid, a, b, c, d, e)
 CALL(20, getpid)                            CALL(224, getpid)
 CALL(64, getppid)                           CALL(158, sched_yield)
 CALL(57, setpgid, a, b)                     CALL(132, getpgid, a)
@@ -19,7 +20,10 @@ CALL(65, getpgrp)                           CALL(147, getsid, a)
 CALL(66, setsid)                            CALL(172, prctl, a, b)
 CALL(243, set_thread_area, a)               CALL(258, set_tid_address, a)
 CALL(241, sched_setaffinity, a, b, c)       CALL(242, sched_getaffinity, a, b, c)
-CALL(96, getpriority)                       CALL(318, getcpu, a, b)
+CALL(96, getpriority, a, b)                 CALL(97, setpriority, a, b, c)
+CALL(34, nice, a)                           CALL(318, getcpu, a, b)
+CALL(155, sched_getparam, a, b)             CALL(157, sched_getscheduler, a)
+CALL(159, sched_priority, a, 99)            CALL(160, sched_priority, a, 1)
 CALL(136, personality, a)
 
 /* Whose they are */
@@ -45,7 +49,7 @@ CALL(88, reboot, a, b, c)
 CALL(240, futex, a, b, c, d, TIME32)        CALL(422, futex, a, b, c, d, TIME64)
 
 /* Memory: kernel/sys_memory.c */
-CALL(45, brk, a)                            CALL(163, mremap, a, b, c, d)
+CALL(45, brk, a)                            CALL(163, mremap, a, b, c, d, e)
 CALL(90, old_mmap, a)                       CALL(192, mmap2, a, b, c, d, e, f)
 CALL(91, munmap, a, b)                      CALL(125, mprotect, a, b, c)
 CALL(219, madvise, a, b, c)
@@ -124,6 +128,7 @@ CALL(344, fsync, a)
 /* Open files: kernel/sys_file.c */
 CALL(3, read, a, b, c)                      CALL(4, write, a, b, c)
 CALL(145, vector, a, b, c, false)           CALL(146, vector, a, b, c, true)
+CALL(333, vector_at, a, b, c, d, e, false)  CALL(334, vector_at, a, b, c, d, e, true)
 CALL(180, transfer_at, a, b, c, d, e, false)
 CALL(181, transfer_at, a, b, c, d, e, true)
 CALL(19, lseek, a, b, c)                    CALL(140, llseek, a, b, c, d, e)
@@ -163,7 +168,7 @@ CALL(371, recvfrom, a, b, c, d, e, f)       CALL(372, recvmsg, a, b, c)
 CALL(365, getsockopt, a, b, c, d, e)        CALL(366, setsockopt, a, b, c, d, e)
 CALL(102, socketcall, a, b)
 
-/* What has no effect here, and may be asked for: nice, setpriority, msync, mlock ..., setgroups */
-CALL(34, nothing)   CALL(97, nothing)   CALL(144, nothing)  CALL(150, nothing)  CALL(151, nothing)  CALL(152, nothing)
+/* What has no effect here, and may be asked for: msync, mlock ..., setgroups */
+CALL(144, nothing)  CALL(150, nothing)  CALL(151, nothing)  CALL(152, nothing)
 CALL(153, nothing)  CALL(205, nothing)  CALL(206, nothing)  CALL(311, nothing)
 CALL(386, silently_absent) /* rseq */

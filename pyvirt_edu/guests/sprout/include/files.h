@@ -152,6 +152,7 @@ int procfs_start(void);
 int cowfs_mount(const char *source, struct inode *device, struct inode *on, const char *target,
                 bool read_only);
 extern const struct inode_ops ramfs_ops;
+struct inode *ramfs_nameless(u32 size);
 struct inode *ramfs_tree(const char *type, const char *source, const char *target); /* its root */
 
 /* devices: what an inode of type character or block device leads to */

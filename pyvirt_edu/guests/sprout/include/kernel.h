@@ -65,6 +65,7 @@ u32 ticks_of(u64 seconds, u32 nanoseconds);         /* rounded up */
 enum time_layout { TIME32 = sizeof(struct timespec32), TIME64 = sizeof(struct timespec64) };
 u32 end_after(u64 seconds, u32 nanoseconds);    /* the tick; never 0 */
 int time_limit(u32 at, enum time_layout layout, bool *wait, u32 *end);  /* at 0: for ever */
+int time_limit_at(u32 at, enum time_layout layout, u32 clock, bool *wait, u32 *end);
 int time_from_user(u32 at, enum time_layout layout, struct timespec64 *t);
 int time_to_user(u32 to, enum time_layout layout, u32 seconds, u32 nanoseconds);
 bool time_good(const struct timespec64 *t);

@@ -72,6 +72,8 @@ struct process {
     u64 pending, saved_mask;
     bool restore_mask;
     struct signal_info infos[SIGNALS];      /* of the pending ones */
+    struct queued_signal *queue;            /* real-time signals that are pending already */
+    u32 sleep_end;          /* of a sleep that is to go on, in ticks */
     u32 call;               /* the system call under way, for a restart; -1 if none */
 
     /* From here on, a child begins with what its parent has: inherit() in process.c */
@@ -84,6 +86,7 @@ struct process {
     struct sigaction actions[SIGNALS];
     struct sigaltstack altstack;
     u32 ids[IDS], umask;
+    int nice;               /* noted, and given back: all get the same time */
     u32 arguments, arguments_end;   /* where argv's strings lie, for /proc */
     struct inode *cwd, *executable;
     struct file **files;    /* a page of them, by descriptor */
@@ -128,7 +131,11 @@ struct process *process_find(int pid);
 struct process *process_new(void);
 int process_fork(struct trap_frame *f, u32 flags, u32 stack, u32 parent_tid, u32 tls, u32 child_tid);
 void process_exit(int status) __attribute__((noreturn));
-int process_wait(int pid, u32 status, u32 options, u32 usage);
+struct child_news {
+    int status;
+    u32 user_ticks, system_ticks;
+};
+int process_wait(int pid, u32 options, struct child_news *found);
 int rusage_to_user(u32 to, u32 user, u32 system);  /* kernel/sys_time.c: ticks */
 void process_vfork_done(struct process *p);
 void process_stop(int number);
@@ -148,7 +155,8 @@ static inline u64 signal_bit(int number) {
 }
 #define UNBLOCKABLE (signal_bit(SIGKILL) | signal_bit(SIGSTOP))
 void signal_send(struct process *p, int number);           /* by the kernel itself */
-void signal_send_info(struct process *p, int number, struct signal_info info);
+int signal_send_info(struct process *p, int number, struct signal_info info);
+void signal_forget(struct process *p, int number);          /* it is not pending any more; 0: none is */
 int signal_take(u64 set, struct signal_info *info);         /* the first pending one of a set; 0: none */
 int signal_group(int group, int number);
 int signal_group_info(int group, int number, struct signal_info info);

@@ -13,6 +13,7 @@ static int ready(u32 fd, int wanted) {
     if (!f)
         return POLLNVAL;
     int bits = f->ops->poll ? f->ops->poll(f) : POLLIN | POLLOUT;
+    bits |= (bits & POLLIN ? POLLRDNORM : 0) | (bits & POLLOUT ? POLLWRNORM : 0);
     return bits & (wanted | POLLERR | POLLHUP);
 }
 

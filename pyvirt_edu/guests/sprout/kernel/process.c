@@ -56,6 +56,7 @@ struct process *process_new(void) {
 }
 
 static void process_free(struct process *p) {
+    signal_forget(p, 0);
     processes[p->slot] = NULL;
     while (process_slots && !processes[process_slots - 1])
         process_slots--;
@@ -144,6 +145,11 @@ static void tell_parent(struct process *p, int what, int status) {
     wake_up(parent);
 }
 
+static void tell_end(struct process *p) {
+    int signal = p->exit_status & 0x7f;
+    tell_parent(p, signal ? CLD_KILLED : CLD_EXITED, signal ? signal : p->exit_status >> 8);
+}
+
 void process_stop(int number) {
     current->state = STOPPED;
     current->exit_status = number << 8 | 0x7f;
@@ -203,14 +209,13 @@ void process_exit(int status) {
         tty_leave(p);
     process_vfork_done(p);
     leave_children(p);
+    p->state = ZOMBIE;
+    tell_end(p);
     struct sigaction *a = &p->parent->actions[SIGCHLD];
     if (a->handler == SIG_IGN || a->flags & SA_NOCLDWAIT) {
-        wake_up(p->parent);
         p->parent = init_process; /* nobody asks for the status: init clears up */
+        tell_end(p);
     }
-    p->state = ZOMBIE;
-    int signal = p->exit_status & 0x7f;
-    tell_parent(p, signal ? CLD_KILLED : CLD_EXITED, signal ? signal : p->exit_status >> 8);
     schedule();
     panic("a zombie runs");
 }
@@ -225,19 +230,19 @@ static bool wanted(struct process *p, int pid) {
     return pid == -1 || (pid == 0 ? p->group == current->group : p->pid == pid);
 }
 
-/* Whether there is something to say of a child; which status then. */
+/* Whether there is something to say of a child that is asked for; its status then. */
 static bool news(struct process *p, u32 options, int *status) {
-    if (p->state == ZOMBIE) {
+    if (p->state == ZOMBIE && options & WEXITED) {
         *status = p->exit_status;
         return true;
     }
     if (p->state == STOPPED && options & WUNTRACED && !p->stop_reported && p->exit_status) {
-        p->stop_reported = true;
+        p->stop_reported = !(options & WNOWAIT);
         *status = p->exit_status;
         return true;
     }
     if (p->continued && options & WCONTINUED) {
-        p->continued = false;
+        p->continued = options & WNOWAIT;
         *status = 0xffff;
         return true;
     }
@@ -250,24 +255,21 @@ static void bury(struct process *p) {
     process_free(p);
 }
 
-int process_wait(int pid, u32 status_to, u32 options, u32 usage) {
+int process_wait(int pid, u32 options, struct child_news *found) {
     for (;;) {
         bool children = false;
         for (EACH_PROCESS(p)) {
-            int status, found;
             if (!wanted(p, pid))
                 continue;
             children = true;
-            if (!news(p, options, &status))
+            if (!news(p, options, &found->status))
                 continue;
-            u32 user = p->user_ticks, system = p->system_ticks;
-            found = p->pid;
-            if (p->state == ZOMBIE)
+            found->user_ticks = p->user_ticks;
+            found->system_ticks = p->system_ticks;
+            int number = p->pid;
+            if (p->state == ZOMBIE && !(options & WNOWAIT))
                 bury(p);
-            if ((status_to && copy_to_user(status_to, &status, 4)) ||
-                (usage && rusage_to_user(usage, user, system)))
-                return -EFAULT;
-            return found;
+            return number;
         }
         if (!children)
             return -ECHILD;

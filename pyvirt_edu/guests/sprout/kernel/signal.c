@@ -22,10 +22,48 @@ bool signal_waiting(struct process *p) {
     return p->pending & ~p->blocked;
 }
 
-void signal_send_info(struct process *p, int number, struct signal_info info) {
+/* Of the old signals, one at a time is pending; of the real-time ones, all that were sent. */
+struct queued_signal {
+    struct queued_signal *next;
+    int number;
+    struct signal_info info;
+};
+
+static int enqueue(struct process *p, int number, struct signal_info info) {
+    enum { MOST = 1024 };
+    struct queued_signal **link = &p->queue;
+    u32 length = 0;
+    for (; *link; link = &(*link)->next)
+        length++;
+    struct queued_signal *q = length < MOST ? allocate(sizeof(*q)) : NULL;
+    if (!q)
+        return -EAGAIN;
+    *q = (struct queued_signal){NULL, number, info};
+    *link = q;
+    return 0;
+}
+
+/* The first in the queue of a number, taken out; NULL: there is none. */
+static struct queued_signal *dequeue(struct process *p, int number) {
+    for (struct queued_signal **link = &p->queue, *q; (q = *link); link = &q->next)
+        if (!number || q->number == number) {
+            *link = q->next;
+            return q;
+        }
+    return NULL;
+}
+
+void signal_forget(struct process *p, int number) {
+    struct queued_signal *q;
+    p->pending &= number ? ~signal_bit(number) : 0;
+    while ((q = dequeue(p, number)))
+        release(q);
+}
+
+int signal_send_info(struct process *p, int number, struct signal_info info) {
     u64 bit = signal_bit(number);
     if (p->state == ZOMBIE)
-        return;
+        return 0;
     if (number == SIGCONT || number == SIGKILL) {
         p->pending &= ~STOPS;
         process_continue(p);
@@ -33,12 +71,15 @@ void signal_send_info(struct process *p, int number, struct signal_info info) {
     if (STOPS & bit)
         p->pending &= ~signal_bit(SIGCONT);
     if (ignored(p, number) && !(p->blocked & bit))
-        return;
-    if (!(p->pending & bit)) /* of several, the first one counts */
+        return 0;
+    if (!(p->pending & bit))
         p->infos[number] = info;
+    else if (number >= SIGRTMIN)
+        return enqueue(p, number, info);
     p->pending |= bit;
     if (p->state == SLEEPING && p->interruptible && signal_waiting(p))
         make_runnable(p);
+    return 0;
 }
 
 void signal_send(struct process *p, int number) {
@@ -52,8 +93,12 @@ int signal_take(u64 set, struct signal_info *info) {
         return 0;
     while (!(waiting & signal_bit(number)))
         number++;
-    current->pending &= ~signal_bit(number);
     *info = current->infos[number];
+    OWNED(memory) struct queued_signal *more = dequeue(current, number);
+    if (more)
+        current->infos[number] = more->info;
+    else
+        current->pending &= ~signal_bit(number);
     return number;
 }
 
@@ -92,6 +137,7 @@ static void run_handler(struct trap_frame *f, int number, struct sigaction *a,
     u64 mask = current->restore_mask ? current->saved_mask : current->blocked;
     struct sigaction action = *a;
     current->restore_mask = false;
+    current->sleep_end = 0;
     settle_call(f, &action);
     if (signal_push_frame(f, number, &action, mask, info)) {
         complain("no stack for the handler of signal %d\n", number);

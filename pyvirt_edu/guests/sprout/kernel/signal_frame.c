@@ -61,6 +61,8 @@ static int push_fpu(u32 *sp, u32 *at) {
         memcpy(frame.old, current->arch.fpu, sizeof(frame.old));
         frame.magic = MAGIC_OLD;
     }
+    fpu_drop(current);
+    current->arch.fpu_used = false; /* the handler begins with empty registers */
     *sp = ALIGN_DOWN(*sp - sizeof(frame), 64);
     *at = *sp;
     return copy_to_user(*at, &frame, sizeof(frame));

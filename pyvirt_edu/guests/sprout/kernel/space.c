@@ -101,14 +101,6 @@ int space_map(struct space *s, u32 start, u32 size, u32 prot, bool shared, struc
     if (!new)
         return -ENOMEM;
     insert(s, new);
-    /* a page that is to be shared with children, and no file's, must be there before they are */
-    for (u32 at = start; shared && !inode && prot && at < start + size; at += PAGE) {
-        int error = space_fault(s, at, FAULT_USER | (prot & PROT_WRITE ? FAULT_WRITE : 0));
-        if (error < 0) {
-            space_unmap(s, start, size);
-            return error;
-        }
-    }
     return 0;
 }
 
@@ -133,7 +125,6 @@ static void protect_pages(struct space *s, struct area *a) {
     pte *e;
     for (u32 at = a->start; (e = page_next(s->root, &at, a->end)); at += PAGE)
         space_set(s, a, e, at, *e & PTE_FRAME, false); /* the first write will look again */
-
 }
 
 int space_protect(struct space *s, u32 start, u32 size, u32 prot) {
@@ -249,13 +240,13 @@ u32 space_set_heap(struct space *s, u32 end) {
     return end;
 }
 
-/* Move pages and their area elsewhere, where there is room. */
+/* Move pages and their area elsewhere, where there is room. What is shared is a file's, and found again. */
 int space_move(struct space *s, u32 old, u32 old_size, u32 new, u32 new_size) {
     struct area *a = space_area(s, old);
-    int error = space_map(s, new, new_size, a->prot, false, a->inode, a->offset + (old - a->start));
+    int error = space_map(s, new, new_size, a->prot, a->shared, a->inode, a->offset + (old - a->start));
     if (error)
         return error;
-    for (u32 at = 0; at < MIN(old_size, new_size); at += PAGE) {
+    for (u32 at = 0; !a->shared && at < MIN(old_size, new_size); at += PAGE) {
         pte *from = page_entry(s->root, old + at, false);
         if (!from || !*from)
             continue;

@@ -20,23 +20,34 @@ int sys_write(u32 fd, u32 from, u32 size) {
     return transfer(fd, from, size, true, NULL);
 }
 
-/* readv and writev: several pieces of memory, one after the other. */
-int sys_vector(u32 fd, u32 list, u32 count, bool write) {
+/* Several pieces of memory, one after the other. */
+static int vector(u32 fd, u32 list, u32 count, const u64 *at, bool write) {
     int total = 0;
+    u64 place = at ? *at : 0;
     if (count > 1024)
         return -EINVAL;
     for (u32 i = 0; i < count; i++) {
         u32 part[2];
         if (copy_from_user(part, list + 8 * i, 8))
             return total ? total : -EFAULT;
-        int n = part[1] ? transfer(fd, part[0], part[1], write, NULL) : 0;
+        int n = part[1] ? transfer(fd, part[0], part[1], write, at ? &place : NULL) : 0;
         if (n < 0)
             return total ? total : n;
         total += n;
+        place += (u32)n;
         if ((u32)n < part[1])
             break;
     }
     return total;
+}
+
+int sys_vector(u32 fd, u32 list, u32 count, bool write) {
+    return vector(fd, list, count, NULL, write);
+}
+
+int sys_vector_at(u32 fd, u32 list, u32 count, u32 low, u32 high, bool write) {
+    u64 at = (u64)high << 32 | low;
+    return high >> 31 ? -EINVAL : vector(fd, list, count, &at, write);
 }
 
 /* pread and pwrite: not where the file stands, but at a place. */
@@ -53,6 +64,13 @@ static int seek(struct file *f, i64 offset, u32 whence, u64 *result) {
     u32 size = S_ISBLK(f->inode->mode) ? 0 : f->inode->size;
     if (S_ISBLK(f->inode->mode) && disk_sectors(f->inode->device & 0xff) < 1u << 22)
         size = disk_sectors(f->inode->device & 0xff) * SECTOR;
+    enum { SEEK_DATA = 3, SEEK_HOLE = 4 }; /* as if there were no holes but the one behind the end */
+    if (whence == SEEK_DATA || whence == SEEK_HOLE) {
+        if (offset < 0 || offset >= (i64)size)
+            return -ENXIO;
+        offset = whence == SEEK_HOLE ? (i64)size : offset;
+        whence = 0;
+    }
     i64 base = whence == 0 ? 0 : whence == 1 ? (i64)f->offset : (i64)size;
     if (whence > 2 || base + offset < 0)
         return -EINVAL;

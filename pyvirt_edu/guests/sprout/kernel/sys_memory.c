@@ -10,13 +10,18 @@ static bool range_good(u32 start, u32 size) {
            PAGE_UP(size) <= USER_END - start;
 }
 
+/* /dev/zero: to map it is to ask for memory. */
+static bool is_zero(struct file *f) {
+    return S_ISCHR(f->inode->mode) && f->inode->device == DEVICE_ZERO;
+}
+
 static int check_file(struct file *f, u32 flags, u32 prot) {
     if (!f)
         return -EBADF;
-    if (!f->inode || !S_ISREG(f->inode->mode))
+    if (!f->inode || (!S_ISREG(f->inode->mode) && !is_zero(f)))
         return -ENODEV;
     u32 access = f->flags & O_ACCMODE;
-    bool changes = flags & MAP_SHARED && prot & PROT_WRITE;
+    bool changes = flags & MAP_SHARED && prot & PROT_WRITE && !is_zero(f);
     if (access == O_WRONLY || (changes && access != O_RDWR))
         return -EACCES;
     if (changes && !f->inode->ops->page) {
@@ -31,7 +36,7 @@ static int check_file(struct file *f, u32 flags, u32 prot) {
 
 int sys_mmap2(u32 start, u32 size, u32 prot, u32 flags, u32 fd, u32 page) {
     struct space *s = current->space;
-    struct inode *inode = NULL;
+    OWNED(inode) struct inode *inode = NULL;
     bool fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
     if (!size || !(flags & (MAP_SHARED | MAP_PRIVATE)))
         return -EINVAL;
@@ -40,7 +45,7 @@ int sys_mmap2(u32 start, u32 size, u32 prot, u32 flags, u32 fd, u32 page) {
         int error = check_file(f, flags, prot);
         if (error)
             return error;
-        inode = f->inode;
+        inode = is_zero(f) ? NULL : inode_use(f->inode);
     }
     if (size > USER_END || page > 0x7ffff)
         return -ENOMEM;
@@ -53,8 +58,13 @@ int sys_mmap2(u32 start, u32 size, u32 prot, u32 flags, u32 fd, u32 page) {
         start = range_good(start, size) && space_is_free(s, start, size) ? start : space_find_room(s, size);
     if (!start)
         return -ENOMEM;
+    if (flags & MAP_SHARED && !inode) {
+        page = 0;
+        if (!(inode = ramfs_nameless(size)))
+            return -ENOMEM;
+    }
     int error = flags & MAP_FIXED ? space_unmap(s, start, size) : 0;
-    bool shared = flags & MAP_SHARED && !(inode && !inode->ops->page);
+    bool shared = flags & MAP_SHARED && inode->ops->page;
     if (!error)
         error = space_map(s, start, size, prot & 7, shared, inode, page * PAGE);
     return error ? error : (int)start;
@@ -81,14 +91,27 @@ int sys_mprotect(u32 start, u32 size, u32 prot) {
     return space_protect(current->space, start, PAGE_UP(size), prot);
 }
 
-int sys_mremap(u32 start, u32 old_size, u32 new_size, u32 flags) {
+/* Where the program says, instead of what is there. */
+static u32 make_room(struct space *s, u32 start, u32 old, u32 to, u32 new) {
+    bool apart = to + new <= start || start + old <= to;
+    return range_good(to, new) && apart && !space_unmap(s, to, new) ? to : 0;
+}
+
+int sys_mremap(u32 start, u32 old_size, u32 new_size, u32 flags, u32 to) {
     struct space *s = current->space;
     u32 old = PAGE_UP(old_size), new = PAGE_UP(new_size);
     struct area *a = range_good(start, old_size) ? space_area(s, start) : NULL;
-    if (!new_size || flags & ~(u32)MREMAP_MAYMOVE || new < new_size)
+    bool fixed = flags & MREMAP_FIXED;
+    if (!new_size || flags & ~(u32)(MREMAP_MAYMOVE | MREMAP_FIXED) || new < new_size || (fixed && flags == MREMAP_FIXED))
         return -EINVAL;
-    if (!a || a->end < start + old || a->shared)
+    if (!a || a->end < start + old)
         return -EFAULT;
+    if (fixed) {
+        if (!make_room(s, start, old, to, new))
+            return -EINVAL;
+        int error = space_move(s, start, old, to, new);
+        return error ? error : (int)to;
+    }
     if (new <= old) {
         int error = new < old ? space_unmap(s, start + new, old - new) : 0;
         return error ? error : (int)start;
@@ -97,7 +120,7 @@ int sys_mremap(u32 start, u32 old_size, u32 new_size, u32 flags) {
         a->end += new - old;
         return (int)start;
     }
-    u32 to = flags & MREMAP_MAYMOVE ? space_find_room(s, new) : 0;
+    to = flags & MREMAP_MAYMOVE ? space_find_room(s, new) : 0;
     if (!to)
         return -ENOMEM;
     int error = space_move(s, start, old, to, new);
@@ -109,8 +132,8 @@ int sys_brk(u32 end) {
 }
 
 int sys_madvise(u32 start, u32 size, u32 advice) {
-    enum { DONTNEED = 4 };
-    if (start % PAGE)
+    enum { DONTNEED = 4, LAST = 25, POISON = 100 };
+    if (start % PAGE || (advice > LAST && advice != POISON))
         return -EINVAL;
     u32 end = advice == DONTNEED && range_good(start, size) ? start + PAGE_UP(size) : start;
     for (struct area *a = current->space->areas; a; a = a->next)

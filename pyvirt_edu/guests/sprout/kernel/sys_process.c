@@ -36,7 +36,37 @@ int sys_execve(u32 path_at, u32 argv, u32 envp) {
 }
 
 int sys_wait4(int pid, u32 status, u32 options, u32 usage) {
-    return process_wait(pid, status, options, usage);
+    struct child_news found;
+    if (options & ~(u32)(WNOHANG | WUNTRACED | WCONTINUED))
+        return -EINVAL;
+    int number = process_wait(pid, options | WEXITED, &found);
+    if (number > 0 && ((status && copy_to_user(status, &found.status, 4)) ||
+                       (usage && rusage_to_user(usage, found.user_ticks, found.system_ticks))))
+        return -EFAULT;
+    return number;
+}
+
+/* waitid tells of a child as SIGCHLD would. */
+int sys_waitid(u32 which, int id, u32 to, u32 options, u32 usage) {
+    enum { P_ALL, P_PID, P_PGID };
+    struct child_news found;
+    u32 asked = options & (WEXITED | WUNTRACED | WCONTINUED);
+    if (which > P_PGID || !asked || options & ~(asked | WNOHANG | WNOWAIT) || (which == P_PID && id <= 0))
+        return -EINVAL;
+    int number = process_wait(which == P_ALL ? -1 : which == P_PID ? id : -id, options, &found);
+    if (number < 0)
+        return number;
+    int signal = found.status & 0x7f, upper = found.status >> 8;
+    int code = found.status == 0xffff ? CLD_CONTINUED : signal == 0x7f ? CLD_STOPPED
+               : signal ? CLD_KILLED : CLD_EXITED;
+    u32 status = (u32)(code == CLD_CONTINUED ? SIGCONT : code == CLD_KILLED ? signal : upper);
+    u32 info[32] = {SIGCHLD, 0, (u32)code, (u32)number, 0, status};
+    if (!number)
+        memset(info, 0, sizeof(info));
+    if ((to && copy_to_user(to, info, sizeof(info))) ||
+        (number && usage && rusage_to_user(usage, found.user_ticks, found.system_ticks)))
+        return -EFAULT;
+    return 0;
 }
 
 int sys_getpid(void) {
@@ -183,8 +213,41 @@ int sys_getcpu(u32 cpu, u32 node) {
     return (cpu && copy_to_user(cpu, &first, 4)) || (node && copy_to_user(node, &first, 4)) ? -EFAULT : 0;
 }
 
-int sys_getpriority(void) {
-    return 20; /* Linux's 20 - 0 */
+/* Priorities are noted for one process; for groups and users they are of no effect. */
+static struct process *whose(u32 which, int pid) {
+    return which ? current : pid ? process_find(pid) : current;
+}
+
+int sys_getpriority(u32 which, int pid) {
+    struct process *p = whose(which, pid);
+    return which > 2 ? -EINVAL : p ? 20 - p->nice : -ESRCH; /* as Linux, never below 1 */
+}
+
+int sys_setpriority(u32 which, int pid, int nice) {
+    struct process *p = whose(which, pid);
+    if (which > 2 || !p)
+        return which > 2 ? -EINVAL : -ESRCH;
+    p->nice = MAX(MIN(nice, 19), -20);
+    return 0;
+}
+
+int sys_nice(int more) {
+    return sys_setpriority(0, 0, current->nice + MAX(MIN(more, 40), -40));
+}
+
+/* The one way of scheduling there is, and what priorities Linux's others have. */
+int sys_sched_getscheduler(int pid) {
+    return pid && !process_find(pid) ? -ESRCH : 0;
+}
+
+int sys_sched_getparam(int pid, u32 to) {
+    u32 none = 0;
+    return pid && !process_find(pid) ? -ESRCH : copy_to_user(to, &none, 4);
+}
+
+int sys_sched_priority(u32 policy, int real_time) {
+    enum { FIFO = 1, ROUND_ROBIN = 2, MOST = 6, NONE = 4 };
+    return policy > MOST || policy == NONE ? -EINVAL : policy == FIFO || policy == ROUND_ROBIN ? real_time : 0;
 }
 
 int sys_prctl(u32 what, u32 argument) {

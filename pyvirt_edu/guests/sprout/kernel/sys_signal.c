@@ -10,14 +10,11 @@ static int send(int pid, int number, struct signal_info info) {
         return -EINVAL;
     if (pid == 0 || pid < -1)
         return signal_group_info(pid ? -pid : current->group, number, info);
-    int found = 0;
-    for (EACH_PROCESS(p)) {
-        bool meant = pid == -1 ? p != init_process && p != current : p->pid == pid;
-        if (meant && number)
-            signal_send_info(p, number, info);
-        found += meant;
-    }
-    return found ? 0 : -ESRCH;
+    int result = -ESRCH;
+    for (EACH_PROCESS(p))
+        if (pid == -1 ? p != init_process && p != current : p->pid == pid)
+            result = number ? signal_send_info(p, number, info) : 0;
+    return result;
 }
 
 static struct signal_info from_current(int code) {
@@ -76,7 +73,7 @@ static bool number_good(int number, bool to_set) {
 static void set_action(int number, const struct sigaction *a) {
     current->actions[number] = *a;
     if (a->handler == SIG_IGN)
-        current->pending &= ~signal_bit(number);
+        signal_forget(current, number);
 }
 
 int sys_rt_sigaction(int number, u32 new, u32 old, u32 size) {

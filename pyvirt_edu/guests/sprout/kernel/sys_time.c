@@ -30,7 +30,15 @@ bool time_good(const struct timespec64 *t) {
 enum { PROCESS_CPUTIME = 2, THREAD_CPUTIME, MONOTONIC_RAW, REALTIME_COARSE, MONOTONIC_COARSE, BOOTTIME };
 
 static int read_clock(u32 clock, u32 *s, u32 *ns) {
-    u32 used = current->user_ticks + current->system_ticks;
+    struct process *p = current;
+    if ((int)clock < 0 && (clock & 7) == PROCESS_CPUTIME) { /* another process's: ~number << 3 */
+        int pid = ~((int)clock >> 3);
+        p = pid ? process_find(pid) : current;
+        clock = PROCESS_CPUTIME;
+        if (!p)
+            return -EINVAL;
+    }
+    u32 used = p->user_ticks + p->system_ticks;
     switch (clock) {
     case CLOCK_REALTIME:
     case REALTIME_COARSE:
@@ -60,7 +68,8 @@ int sys_clock_gettime(u32 clock, u32 to, enum time_layout layout) {
 int sys_clock_getres(u32 clock, u32 to, enum time_layout layout) {
     u32 s, ns;
     int error = read_clock(clock, &s, &ns);
-    return error || !to ? error : time_to_user(to, layout, 0, 1000);
+    bool by_tick = clock == PROCESS_CPUTIME || clock == THREAD_CPUTIME || (int)clock < 0;
+    return error || !to ? error : time_to_user(to, layout, 0, by_tick ? 1000000000 / HZ : 1000);
 }
 
 static int set_clock(i64 seconds) {
@@ -131,7 +140,7 @@ static int sleep_until(u32 end) {
     static char nothing_wakes;
     while ((i32)(end - ticks) > 0)
         if (sleep_on(&nothing_wakes, end) == -ERESTART)
-            return -EINTR;
+            return -ERESTART_NO_HANDLER;
     return 0;
 }
 
@@ -149,17 +158,20 @@ int sys_clock_nanosleep(u32 clock, u32 flags, u32 from, u32 rest, enum time_layo
         subtract(&t, s, ns);
     if (t.seconds < 0 || (!t.seconds && !t.nanoseconds))
         return 0;
-    u32 end = ticks + 1 + ticks_of((u64)t.seconds, (u32)t.nanoseconds);
+    u32 end = current->sleep_end && !until ? current->sleep_end : end_after((u64)t.seconds, (u32)t.nanoseconds);
+    current->sleep_end = 0;
     error = sleep_until(end);
+    if (error)
+        current->sleep_end = end; /* if the call is run again, it goes on with the same sleep */
     u32 left = (i32)(end - ticks) > 0 ? end - ticks : 0;
     if (error && rest && !until && time_to_user(rest, layout, left / HZ, left % HZ * (1000000000 / HZ)))
         return -EFAULT;
     return error;
 }
 
-/* When a call has to end that waits so long. */
+/* When a call has to end that waits so long: the tick under way does not count. */
 u32 end_after(u64 seconds, u32 nanoseconds) {
-    u32 end = ticks + ticks_of(seconds, nanoseconds);
+    u32 end = ticks + 1 + ticks_of(seconds, nanoseconds);
     return end ? end : 1; /* 0 would mean "never" */
 }
 
@@ -179,6 +191,22 @@ int time_limit(u32 at, enum time_layout layout, bool *wait, u32 *end) {
     return 0;
 }
 
+/* The same for a moment of a clock. */
+int time_limit_at(u32 at, enum time_layout layout, u32 clock, bool *wait, u32 *end) {
+    struct timespec64 t;
+    u32 s, ns;
+    int error = time_limit(at, layout, wait, end);
+    if (error || !at)
+        return error;
+    if (time_from_user(at, layout, &t) || read_clock(clock, &s, &ns))
+        return -EFAULT;
+    subtract(&t, s, ns);
+    *wait = t.seconds > 0 || (!t.seconds && t.nanoseconds);
+    if (*wait)
+        *end = end_after((u64)t.seconds, (u32)t.nanoseconds);
+    return 0;
+}
+
 /* --- alarms --------------------------------------------------------------------------------- */
 
 static struct timeval32 time_of(u32 n) {
@@ -190,11 +218,11 @@ static u32 ticks_of_time(struct timeval32 t) {
 }
 
 static u32 alarm_left(void) {
-    return current->alarm_at ? MAX((i32)(current->alarm_at - ticks), 1) : 0;
+    return current->alarm_at ? MAX((i32)(current->alarm_at - ticks - 1), 1) : 0;
 }
 
 static void set_alarm(u32 after, u32 every) {
-    current->alarm_at = after ? ticks + after : 0;
+    current->alarm_at = after ? ticks + 1 + after : 0; /* the tick under way does not count */
     current->alarm_every = every;
 }
 
@@ -228,5 +256,5 @@ int sys_setitimer(u32 which, u32 new, u32 old) {
 int sys_alarm(u32 seconds) {
     u32 left = alarm_left();
     set_alarm(ticks_of(seconds, 0), 0);
-    return (int)((left + HZ - 1) / HZ);
+    return (int)(left / HZ + (left % HZ >= HZ / 2 || (left && left < HZ))); /* rounded, but never to nothing */
 }

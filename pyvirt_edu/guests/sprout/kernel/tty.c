@@ -8,7 +8,7 @@
  */
 #include "../include/files.h"
 
-enum { QUEUE = 4096, LINE = 1024, END_OF_FILE = 0x100 };
+enum { QUEUE = 8192, LINE = 4096, END_OF_FILE = 0x100 };
 
 static struct termios termios;
 static u16 queue[QUEUE];    /* characters, or END_OF_FILE */
@@ -113,7 +113,7 @@ static void edit(char c) {
             rub_out();
     } else if (c == termios.c_cc[VEOF]) {
         hand_over(true);
-    } else if (length < LINE - 1) {
+    } else if (length < LINE - 1 || (c == '\n' && length < LINE)) { /* a full line can still end */
         line[length++] = c;
         echo(c);
         if (c == '\n')
