@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from pyvirt_edu import Machine
 from pyvirt_edu.guests import sprout
+from pyvirt_edu.guests.source_lines import SourceLines
 from pyvirt_edu.guests.symbols import Symbols
 
 README = (sprout.HERE / "README.md").read_text(encoding="utf-8")
@@ -30,6 +33,18 @@ def test_the_path_is_in_the_order_of_the_first_calls() -> None:
         order.append(waiting.pop(m.cpu.eip))
         m.clear_break(m.cpu.eip)
     assert order == names
+
+
+def test_the_path_is_as_long_as_it_says() -> None:
+    m = Machine(ram="16MiB")
+    m.boot(sprout.image(), initrd=sprout.root())
+    ran: set[int] = set()
+    while not m.console.text.endswith("$ "):
+        eips, rings = m.trace(200_000).path
+        ran.update(np.unique(eips[rings == 0]).tolist())
+    lines = SourceLines.of(sprout.image())
+    stated = int(re.findall(r"some ([\d,]+) lines", section("One sitting"))[0].replace(",", ""))
+    assert abs(len({lines.at(eip) for eip in ran}) - stated) <= 100
 
 
 def test_every_file_has_a_place() -> None:

@@ -30,6 +30,7 @@ int main(void) {
     int total = 0;
     while ((n = write(ends[1], text, 64)) > 0)
         total += n;
+    printf("its size: %d\n", fcntl(ends[0], F_GETPIPE_SZ));
     printf("full pipe: %d %s\n", total, strerror(errno));
     static unsigned char sent[65536], got[65536];
     for (int i = 0; i < 65536; i++)
@@ -103,6 +104,45 @@ int main(void) {
     wait(&status);
     printf("client: %d\n", WEXITSTATUS(status));
     unlink("a.socket");
+    n = recv(peer, text, 1, MSG_DONTWAIT);
+    printf("peer gone: %d\n", n);
+    socklen_t four = 4;
+    int kind = 0;
+    getsockopt(peer, SOL_SOCKET, SO_TYPE, &kind, &four);
+    printf("type: %d\n", kind == SOCK_STREAM);
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+        return 1;
+    n = recv(pair[0], text, 1, MSG_DONTWAIT);
+    printf("not now: %d %s\n", n, strerror(errno));
+    if (!fork()) {
+        for (int i = 0; i < 10; i++) {
+            n = send(pair[1], "0123456789" + i, 1, 0);
+            usleep(1000);
+        }
+        _exit(0);
+    }
+    n = recv(pair[0], text, 10, MSG_WAITALL);
+    printf("all: %d %.10s\n", n, text);
+    wait(NULL);
+    unlink("b.socket"); /* who waits to connect is told when nobody listens any more */
+    strcpy(name.sun_path, "b.socket");
+    server = socket(AF_UNIX, SOCK_STREAM, 0);
+    bind(server, (struct sockaddr *)&name, sizeof(name));
+    listen(server, 1);
+    for (int i = 0; i < 6; i++)
+        if (!fork()) {
+            close(server);
+            alarm(10);
+            connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&name, sizeof(name));
+            _exit(1);
+        }
+    usleep(100000);
+    close(server);
+    int ended = 0;
+    while (wait(&status) > 0)
+        ended += WIFEXITED(status);
+    printf("ended: %d\n", ended);
+    unlink("b.socket");
 
     int a[2], b[2];
     if (pipe(a) || pipe(b))

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -142,6 +143,24 @@ int main(void) {
     printf("shm_open: %s\n", memory >= 0 ? "done" : strerror(errno));
     printf("its size: %s\n", result(ftruncate(memory, 4096)));
     printf("shm_unlink: %s\n", result(shm_unlink("/sprout-test")));
+    if (symlink("behind", "leads.nowhere"))
+        return 1;
+    printf("made through a link: %s\n", result(open("leads.nowhere", O_CREAT | O_WRONLY, 0600)));
+    printf("there: %s\n", result(access("behind", F_OK)));
+    printf("exclusively: %s\n", result(open("leads.nowhere", O_CREAT | O_EXCL | O_WRONLY, 0600)));
+    printf("with a slash: %s\n", result(unlink("behind/")));
+    struct rlimit limit = {20, 50};
+    printf("setrlimit: %s\n", result(setrlimit(RLIMIT_NOFILE, &limit)));
+    while ((n = dup(0)) >= 0)
+        ;
+    printf("the 21st: %s\n", strerror(errno));
+    printf("above it: %s\n", result(fcntl(0, F_DUPFD, 20)));
+    close(19);
+    close(18);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    printf("limits: %d %d\n", (int)limit.rlim_cur, (int)limit.rlim_max);
+    limit.rlim_cur = 60;
+    printf("above the most: %s\n", result(setrlimit(RLIMIT_NOFILE, &limit)));
     if (chdir(".."))
         return 1;
     return system("rm -r d") != 0;

@@ -100,14 +100,26 @@ static int open_inode(struct inode *i, u32 flags, struct file **opened) {
     return error;
 }
 
-static int create(struct inode *start, const char *path, u32 mode, struct inode **made) {
+static int create(struct inode *start, const char *path, u32 mode, u32 depth, struct inode **made);
+
+/* Where a link that leads to nothing leads to, a file may be made. */
+static int create_behind(struct inode *dir, struct inode *link, u32 mode, u32 depth, struct inode **made) {
+    enum { MOST_LINKS = 8 };
+    OWNED(memory) char *target = allocate_zeroed(PATH_SIZE);
+    int length = target ? inode_read(link, target, PATH_SIZE - 1, 0) : -ENOMEM;
+    return length < 0 ? length : depth == MOST_LINKS ? -ELOOP : create(dir, target, mode, depth + 1, made);
+}
+
+static int create(struct inode *start, const char *path, u32 mode, u32 depth, struct inode **made) {
     OWNED(memory) char *name = allocate(NAME_SIZE);
-    OWNED(inode) struct inode *dir = NULL;
+    OWNED(inode) struct inode *dir = NULL, *link = NULL;
     int error = name ? path_parent(start, path, &dir, name) : -ENOMEM;
     if (error)
         return error;
     if (path[strlen(path) - 1] == '/')
         return -EISDIR;
+    if (!dir->ops->lookup(dir, name, &link) && S_ISLNK(link->mode))
+        return create_behind(dir, link, mode, depth, made);
     if (dir->mount->read_only)
         return -EROFS;
     return dir->ops->create ? dir->ops->create(dir, name, S_IFREG | (mode & 07777), 0, made) : -EACCES;
@@ -119,7 +131,7 @@ static int find_or_create(struct inode *start, const char *path, u32 flags, u32 
     int error = path_find(start, path, !(flags & O_NOFOLLOW) && !must_be_new, found);
     if (!error)
         return must_be_new ? -EEXIST : 0;
-    return error == -ENOENT && flags & O_CREAT ? create(start, path, mode, found) : error;
+    return error == -ENOENT && flags & O_CREAT ? create(start, path, mode, 0, found) : error;
 }
 
 int file_open(struct inode *start, const char *path, u32 flags, u32 mode, struct file **opened) {
@@ -180,11 +192,15 @@ void descriptor_set(struct process *p, u32 fd, struct file *f, bool close_on_exe
     descriptor_mark(p, fd, close_on_exec);
 }
 
+u32 descriptor_limit(void) {
+    return MIN(current->limits[LIMIT_FILES].now, FILES);
+}
+
 int descriptor_new(struct file *f, u32 from, bool close_on_exec) {
     u32 fd = from;
     while (fd < current->files_end && current->files[fd])
         fd++;
-    if (fd < FILES) {
+    if (fd < descriptor_limit()) {
         descriptor_set(current, fd, f, close_on_exec);
         return (int)fd;
     }

@@ -15,6 +15,7 @@ struct name {
     struct name *next;
     struct inode *inode;
     u32 place;      /* of names in a directory, in order; what is removed leaves a gap */
+    u32 hash;       /* of the text: most names are told apart by it */
     char text[];
 };
 
@@ -22,9 +23,17 @@ enum { TABLE = 1024, FIRST_PLACE = 2 /* after "." and ".." */ };
 
 static u32 last_number;
 
+static u32 hash_of(const char *text) { /* FNV-1a */
+    u32 hash = 2166136261u;
+    while (*text)
+        hash = (hash ^ (u8)*text++) * 16777619u;
+    return hash;
+}
+
 static struct name **find(struct inode *dir, const char *name) {
     struct name **link = (struct name **)&dir->data;
-    while (*link && strcmp((*link)->text, name))
+    u32 hash = hash_of(name);
+    while (*link && ((*link)->hash != hash || strcmp((*link)->text, name)))
         link = &(*link)->next;
     return link;
 }
@@ -44,16 +53,16 @@ static int lookup(struct inode *dir, const char *name, struct inode **found) {
 /* New names go to the end: directories list in the order of creation. */
 static int add_name(struct inode *dir, const char *text, struct inode *i) {
     struct name **link = (struct name **)&dir->data;
-    u32 place = FIRST_PLACE;
+    u32 place = FIRST_PLACE, hash = hash_of(text);
     for (; *link; link = &(*link)->next) {
-        if (!strcmp((*link)->text, text))
+        if ((*link)->hash == hash && !strcmp((*link)->text, text))
             return -EEXIST;
         place = (*link)->place + 1;
     }
     struct name *n = allocate(sizeof(*n) + strlen(text) + 1);
     if (!n)
         return -ENOMEM;
-    *n = (struct name){.inode = i, .place = place};
+    *n = (struct name){.inode = i, .place = place, .hash = hash};
     copy_string(n->text, text, strlen(text) + 1);
     *link = n;
     dir->size += 32;

@@ -39,7 +39,7 @@ CALL(208, set_ids, USER, a, b)              CALL(209, get_ids, USER, a, b, c)
 CALL(210, set_ids, GROUP, a, b)             CALL(211, get_ids, GROUP, a, b, c)
 
 /* The machine: kernel/sys_machine.c */
-CALL(75, setrlimit, a)                      CALL(340, prlimit64, a, b, c, d)
+CALL(75, setrlimit, a, b)                     CALL(340, prlimit64, a, b, c, d)
 CALL(76, getrlimit, a, b)                   CALL(191, getrlimit, a, b)
 CALL(122, uname, a)                         CALL(74, sethostname, a, b)
 CALL(116, sysinfo, a)                       CALL(355, getrandom, a, b)

@@ -2,7 +2,7 @@
 #pragma once
 #include "files.h"
 
-enum { ARGUMENT_PAGES = 32 };
+enum { ARGUMENT_PAGES = 512 }; /* a quarter of the stack, as in Linux */
 
 /* The strings of argv and envp, one after the other as they will stand on the stack. */
 struct arguments {

@@ -3,7 +3,7 @@
 #include "process.h"
 
 #define NAME_SIZE 256
-#define PATH_SIZE 1024
+#define PATH_SIZE 4096
 
 /*
  * Where a read puts its data and a write takes it from: a program's memory or the kernel's.
@@ -134,6 +134,7 @@ int descriptor_new(struct file *f, u32 from, bool close_on_exec);   /* takes the
 int descriptor_pair(struct file *one, struct file *other, u32 fds, bool close_on_exec);
 void descriptor_set(struct process *p, u32 fd, struct file *f, bool close_on_exec);
 void descriptor_mark(struct process *p, u32 fd, bool close_on_exec);
+u32 descriptor_limit(void);                 /* all that are opened lie below */
 struct file *descriptor_file(u32 fd);       /* NULL: there is none */
 struct file *descriptor_use(u32 fd);        /* the same, with a reference that the caller drops */
 void descriptor_close(struct process *p, u32 fd);
@@ -172,6 +173,7 @@ int disk_flush(u32 drive);
 /* kernel/pipe.c */
 int pipe_make(struct file **reader, struct file **writer, u32 flags);
 int fifo_open(struct file *f);
+int pipe_size(struct file *f);      /* how much it holds; -EBADF: not a pipe */
 
 /* kernel/tty.c */
 void tty_start(void);

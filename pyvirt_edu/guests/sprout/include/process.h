@@ -6,6 +6,8 @@ enum process_state { RUNNABLE, SLEEPING, STOPPED, ZOMBIE };
 
 #define FILES (PAGE / sizeof(struct file *))
 
+enum { LIMIT_STACK = 3, LIMIT_PROCESSES = 6, LIMIT_FILES = 7, LIMITS = 16 };
+
 struct file;
 struct inode;
 
@@ -86,6 +88,9 @@ struct process {
     struct sigaction actions[SIGNALS];
     struct sigaltstack altstack;
     u32 ids[IDS], umask;
+    struct limit {
+        u32 now, most;
+    } limits[LIMITS];
     int nice;               /* noted, and given back: all get the same time */
     u32 arguments, arguments_end;   /* where argv's strings lie, for /proc */
     struct inode *cwd, *executable;
@@ -142,6 +147,9 @@ void process_stop(int number);
 void process_continue(struct process *p);
 void tty_leave(struct process *leader);          /* kernel/tty.c: the session ends */
 void power_off(int status) __attribute__((noreturn));
+
+/* kernel/sys_machine.c */
+void limits_start(struct process *p);
 
 /* kernel/exec.c */
 struct arguments;

@@ -29,7 +29,7 @@ static bool header_good(const struct elf_header *h) {
 static bool segment_good(const struct program_header *p, u32 start) {
     return p->file_size <= p->memory_size && start >= USER_START && start < (u32)LIMIT &&
            p->memory_size <= (u32)LIMIT - start && p->offset < MOST_OFFSET &&
-           p->file_size < MOST_OFFSET - p->offset && (p->offset - start) % PAGE == 0;
+           p->file_size < MOST_OFFSET - p->offset && (!p->file_size || (p->offset - start) % PAGE == 0);
 }
 
 static u32 protection(u32 flags) {
@@ -38,13 +38,13 @@ static u32 protection(u32 flags) {
 
 /* Pages of the file, and behind them pages of zeros (the program's .bss). */
 static int map_segment(struct space *s, struct inode *i, const struct program_header *p, u32 start) {
-    if (!segment_good(p, start))
-        return -ENOEXEC;
     if (!p->memory_size)
         return 0;
+    if (!segment_good(p, start))
+        return -ENOEXEC;
     u32 prot = protection(p->flags), first = PAGE_DOWN(start), file_end = start + p->file_size;
     u32 zeros = p->file_size ? PAGE_UP(file_end) : first, end = PAGE_UP(start + p->memory_size);
-    int error = space_is_free(s, first, end - first) ? 0 : -ENOEXEC;
+    int error = space_unmap(s, first, end - first); /* of a page that two segments share, the later is had */
     if (!error && zeros > first)
         error = space_map(s, first, zeros - first, prot, false, i, p->offset - start % PAGE);
     if (!error && end > zeros)

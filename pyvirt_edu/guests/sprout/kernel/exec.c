@@ -26,8 +26,9 @@ static int script_line(struct inode *i, char *line, u32 size, char **interpreter
         return 0;
     line[n] = 0;
     char *end = strchr(line, '\n');
-    if (!end)
-        return -ENOEXEC;
+    if (!end && (u32)n == size - 1)
+        return -ENOEXEC; /* how it goes on is not known */
+    end = end ? end : line + n;
     while (end[-1] == ' ' || end[-1] == '\t')
         end--;
     *end = 0;
@@ -49,32 +50,39 @@ static void name_program(char *to, u32 size, const char *path) {
     release(full);
 }
 
-/* For a script, its interpreter is executed; the script's path becomes an argument. */
-static int exchange(struct inode **program, struct arguments *a, const char *interpreter,
-                    const char *argument, const char *script) {
-    inode_drop(*program);
-    *program = NULL;
-    int error = find_program(interpreter, program);
-    if (!error)
-        error = arguments_add(a, interpreter);
+/*
+ * The program to execute. For a script it is its interpreter, which may be a script again; then the
+ * interpreter, its argument and the script's path become arguments. 1: it was a script.
+ */
+static int resolve(const char *path, u32 depth, struct inode **program, struct arguments *a, char *file,
+                   u32 file_size) {
+    enum { LINE = 256, MOST_SCRIPTS = 5 };
+    OWNED(memory) char *line = allocate(LINE);
+    OWNED(inode) struct inode *found = NULL;
+    char *interpreter, *argument;
+    int error = line ? find_program(path, &found) : -ENOMEM;
+    int script = error ? error : script_line(found, line, LINE, &interpreter, &argument);
+    if (!script) {
+        *program = inode_use(found);
+        name_program(file, file_size, path);
+        return 0;
+    }
+    if (script > 0 && depth == MOST_SCRIPTS)
+        return -ELOOP;
+    int deeper = script < 0 ? script : resolve(interpreter, depth + 1, program, a, file, file_size);
+    error = deeper < 0 ? deeper : deeper ? 0 : arguments_add(a, interpreter);
     if (!error && *argument)
         error = arguments_add(a, argument);
-    return error ? error : arguments_add(a, script);
+    if (!error)
+        error = arguments_add(a, path);
+    return error ? error : 1;
 }
 
 /* The program's inode and all arguments. */
 static int prepare(const char *path, struct strings argv, struct strings envp, struct arguments *a,
                    struct inode **program, char *file, u32 file_size) {
-    char line[128], *interpreter = NULL, *argument = NULL;
-    int error = find_program(path, program);
-    int script = error ? error : script_line(*program, line, sizeof(line), &interpreter, &argument);
-    if (script < 0)
-        return script;
-    name_program(file, file_size, script ? interpreter : path);
-    if (script)
-        error = exchange(program, a, interpreter, argument, path);
-    if (!error)
-        error = arguments_add_all(a, argv, script ? 1 : 0); /* the script's path stands for argv[0] */
+    int script = resolve(path, 0, program, a, file, file_size);
+    int error = script < 0 ? script : arguments_add_all(a, argv, (u32)script); /* for argv[0] stands the path */
     if (!error && !a->count)
         error = arguments_add(a, "");
     a->argument_count = a->count;

@@ -62,6 +62,7 @@ static void start_init(void) {
     p->cwd = inode_use(root_inode);
     p->group = p->session = p->pid;
     p->umask = 022;
+    limits_start(p);
     open_console(p);
     option("init", path, sizeof(path));
     environment(environ, ARRAY_SIZE(environ));

@@ -155,7 +155,10 @@ int sys_select(u32 count, u32 in, u32 out, u32 except, u32 time) {
         return -EINVAL;
     u32 microseconds = (u32)t.microseconds % 1000000;
     u32 end = time ? end_after((u32)t.seconds + (u32)t.microseconds / 1000000, microseconds * 1000) : 0;
-    return select_until(count, (u32[]){in, out, except}, !time || t.seconds || t.microseconds, end);
+    int found = select_until(count, (u32[]){in, out, except}, !time || t.seconds || t.microseconds, end);
+    u32 left = time && (i32)(end - ticks) > 1 ? end - ticks - 1 : 0;
+    t = (struct timeval32){(i32)(left / HZ), (i32)(left % HZ * (1000000 / HZ))};
+    return time && found >= 0 && copy_to_user(time, &t, sizeof(t)) ? -EFAULT : found;
 }
 
 int sys_old_select(u32 from) {

@@ -264,8 +264,8 @@ int process_wait(int pid, u32 options, struct child_news *found) {
             children = true;
             if (!news(p, options, &found->status))
                 continue;
-            found->user_ticks = p->user_ticks;
-            found->system_ticks = p->system_ticks;
+            found->user_ticks = p->user_ticks + p->child_user_ticks;
+            found->system_ticks = p->system_ticks + p->child_system_ticks;
             int number = p->pid;
             if (p->state == ZOMBIE && !(options & WNOWAIT))
                 bury(p);

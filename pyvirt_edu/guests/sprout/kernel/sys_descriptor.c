@@ -21,7 +21,7 @@ int sys_close_range(u32 first, u32 last, u32 flags) {
 }
 
 static int duplicate(u32 fd, u32 from, bool close_on_exec) {
-    return from < FILES ? descriptor_new(descriptor_use(fd), from, close_on_exec) : -EINVAL;
+    return from < descriptor_limit() ? descriptor_new(descriptor_use(fd), from, close_on_exec) : -EINVAL;
 }
 
 int sys_dup(u32 fd) {
@@ -32,7 +32,7 @@ int sys_dup3(u32 fd, u32 to, u32 flags) {
     struct file *f = descriptor_file(fd);
     if (fd == to || flags & ~(u32)O_CLOEXEC)
         return -EINVAL;
-    if (!f || to >= FILES)
+    if (!f || to >= descriptor_limit())
         return -EBADF;
     file_use(f);
     if (descriptor_file(to))
@@ -73,6 +73,10 @@ int sys_fcntl(u32 fd, u32 command, u32 argument) {
     case F_SETLK64:
     case F_SETLKW64:
         return file_lock_command(f, command, argument);
+    case F_GETPIPE_SZ:
+        return pipe_size(f);
+    case F_SETPIPE_SZ:
+        return (int)argument > pipe_size(f) ? -EPERM : pipe_size(f); /* never smaller */
     }
     return -EINVAL;
 }

@@ -3,29 +3,51 @@
 
 /* --- limits --------------------------------------------------------------------------------- */
 
-enum { LIMIT_STACK = 3, LIMIT_PROCESSES = 6, LIMIT_FILES = 7, LIMITS = 16 };
+/* All are noted and given back; only that of open files is kept to, and those that are the machine's. */
+void limits_start(struct process *p) {
+    for (u32 i = 0; i < LIMITS; i++)
+        p->limits[i] = (struct limit){-1u, -1u};
+    p->limits[LIMIT_STACK] = (struct limit){USER_STACK_SIZE, USER_STACK_SIZE};
+    p->limits[LIMIT_PROCESSES] = (struct limit){PROCESSES, PROCESSES};
+    p->limits[LIMIT_FILES] = (struct limit){FILES, FILES};
+}
 
-static u32 limit(u32 what) {
-    return what == LIMIT_STACK       ? USER_STACK_SIZE
-           : what == LIMIT_PROCESSES ? PROCESSES
-           : what == LIMIT_FILES     ? FILES
-                                     : -1u; /* none */
+static int set_limit(struct process *p, u32 what, struct limit new) {
+    if (new.now > new.most)
+        return -EINVAL;
+    if (what == LIMIT_FILES && new.most > FILES)
+        return -EPERM;
+    p->limits[what] = new;
+    return 0;
 }
 
 int sys_getrlimit(u32 what, u32 to) {
-    u32 pair[2] = {limit(what), limit(what)};
-    return what >= LIMITS ? -EINVAL : copy_to_user(to, pair, 8);
+    return what >= LIMITS ? -EINVAL : copy_to_user(to, &current->limits[what], sizeof(struct limit));
 }
 
-int sys_setrlimit(u32 what) {
-    return what >= LIMITS ? -EINVAL : 0;
-}
-
-int sys_prlimit64(u32 pid, u32 what, u32 new, u32 old) {
-    u64 value = limit(what) == -1u ? -1ull : limit(what), pair[2] = {value, value};
+int sys_setrlimit(u32 what, u32 from) {
+    struct limit new;
     if (what >= LIMITS)
         return -EINVAL;
-    return old ? copy_to_user(old, pair, sizeof(pair)) : 0;
+    return copy_from_user(&new, from, sizeof(new)) ? -EFAULT : set_limit(current, what, new);
+}
+
+static u64 widen(u32 n) {
+    return n == -1u ? -1ull : n;
+}
+
+int sys_prlimit64(int pid, u32 what, u32 new, u32 old) {
+    struct process *p = pid ? process_find(pid) : current;
+    u64 pair[2];
+    if (what >= LIMITS || !p)
+        return p ? -EINVAL : -ESRCH;
+    struct limit before = p->limits[what];
+    if (new && copy_from_user(pair, new, sizeof(pair)))
+        return -EFAULT;
+    int error = new ? set_limit(p, what, (struct limit){(u32)MIN(pair[0], -1u), (u32)MIN(pair[1], -1u)}) : 0;
+    pair[0] = widen(before.now);
+    pair[1] = widen(before.most);
+    return error ? error : old ? copy_to_user(old, pair, sizeof(pair)) : 0;
 }
 
 /* --- the machine ---------------------------------------------------------------------------- */

@@ -45,5 +45,11 @@ int user_parent(int dirfd, u32 at, struct inode **dir, char **name) {
         return error;
     *name = allocate(NAME_SIZE);
     error = *name ? path_parent(start, path, dir, *name) : -ENOMEM;
-    return error ? error : (*dir)->mount->read_only ? -EROFS : 0;
+    if (error)
+        return error;
+    OWNED(inode) struct inode *there = NULL;
+    bool slash = path[strlen(path) - 1] == '/';
+    if (slash && !(*dir)->ops->lookup(*dir, *name, &there) && !is_directory(there))
+        return -ENOTDIR;
+    return (*dir)->mount->read_only ? -EROFS : 0;
 }

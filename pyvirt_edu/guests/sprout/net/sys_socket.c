@@ -58,7 +58,9 @@ static int read_name(u32 at, u32 size, struct sockaddr_un *a) {
     if (copy_from_user(a, at, size))
         return -EFAULT;
     a->path[sizeof(a->path) - 1] = 0;
-    return a->family != AF_UNIX || !a->path[0] ? -EINVAL : 0;
+    if (a->family == AF_UNIX && !a->path[0])
+        return not_supported("a socket's name outside the file system", -EINVAL);
+    return a->family != AF_UNIX ? -EINVAL : 0;
 }
 
 /* What a system call on a named Unix socket does with the name. */
@@ -188,12 +190,27 @@ int sys_getpeername(u32 fd, u32 at, u32 size_at) {
     return write_address(at, size_at, &(struct sockaddr_in){AF_INET, s->peer_port, s->peer, {0}});
 }
 
+/* send and recv: read and write with wishes that hold for one call. */
+static int unix_transfer(struct file *u, struct transfer *t, u32 flags, bool write) {
+    u32 before = u->flags, done;
+    int n;
+    if (flags & MSG_PEEK)
+        return not_supported("MSG_PEEK of AF_UNIX", -EOPNOTSUPP);
+    u->flags |= flags & MSG_DONTWAIT ? O_NONBLOCK : 0;
+    do {
+        done = t->done;
+        n = write ? file_write(u, t, NULL) : file_read(u, t, NULL);
+    } while (flags & MSG_WAITALL && t->left && t->done > done);
+    u->flags = before;
+    return n;
+}
+
 int sys_sendto(u32 fd, u32 from, u32 size, u32 flags, u32 at, u32 address_size) {
     OWNED(file) struct file *f = NULL, *u = find_unix(fd);
     struct socket *s;
     struct transfer t = {from, size, 0, false};
     if (u) {
-        int n = file_write(u, &t, NULL);
+        int n = unix_transfer(u, &t, flags, true);
         if (n == -EPIPE && !(flags & MSG_NOSIGNAL))
             signal_send(current, SIGPIPE);
         return n;
@@ -212,7 +229,7 @@ int sys_recvfrom(u32 fd, u32 to, u32 size, u32 flags, u32 at, u32 size_at) {
     struct socket *s;
     struct transfer t = {to, size, 0, false};
     if (u)
-        return file_read(u, &t, NULL);
+        return unix_transfer(u, &t, flags, false);
     struct sockaddr_in a;
     int error = find_socket(fd, &f, &s);
     if (!error)
@@ -239,6 +256,8 @@ int sys_sendmsg(u32 fd, u32 at, u32 flags) {
     struct message m;
     u32 part[2];
     int error = read_message(at, &m, part);
+    if (!error && m.control_size)
+        return not_supported("sending descriptors (SCM_RIGHTS)", -EOPNOTSUPP);
     return error ? error : sys_sendto(fd, part[0], part[1], flags, m.name, m.name_size);
 }
 
@@ -274,12 +293,15 @@ int sys_setsockopt(u32 fd, u32 level, u32 name, u32 value, u32 size) {
     return 0;
 }
 
-/* Every option is 0: there is no error pending, above all. */
+/* Every option but the type is 0: there is no error pending, above all. */
 int sys_getsockopt(u32 fd, u32 level, u32 name, u32 value, u32 size_at) {
+    enum { SOL_SOCKET = 1, TYPE = 3 };
     OWNED(file) struct file *f = NULL;
     struct socket *s;
     u32 answer = 0, four = 4;
     OWNED(file) struct file *u = find_unix(fd);
     int error = u ? 0 : find_socket(fd, &f, &s);
+    if (!error && level == SOL_SOCKET && name == TYPE)
+        answer = u ? SOCK_STREAM : s->protocol == IPPROTO_UDP ? SOCK_DGRAM : SOCK_RAW;
     return error ? error : copy_to_user(value, &answer, 4) || copy_to_user(size_at, &four, 4) ? -EFAULT : 0;
 }

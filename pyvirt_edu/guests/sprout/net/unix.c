@@ -60,8 +60,10 @@ static void unix_close(struct file *f) {
     file_drop(s->out);
     for (u32 i = 0; i < s->count; i++)
         file_drop(s->waiting[i]);
-    if (s->name)
+    if (s->name) {
         s->name->socket = NULL;
+        wake_up(s->name); /* who waits to connect, waits in vain */
+    }
     inode_drop(s->name);
     release(s);
 }
