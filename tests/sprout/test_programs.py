@@ -18,6 +18,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 COMPLAINT = re.compile(r"\w+\[\d+\]: ")  # how a line of the kernel about a program begins
 # What the kernel says about a program that does well
 COMPLAINTS = {"memory": ["bad write"], "executables": ["bad jump"]}
+MISSING = "missing"
 pytestmark = needs_busybox
 
 
@@ -60,7 +61,7 @@ def on_sprout(program: Path) -> tuple[list[str], list[str]]:
     return [line for line in text if line not in said], said
 
 
-@pytest.mark.parametrize("name", ["signals", "memory", "channels", "files", "locks", "executables", "processes"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in PROGRAMS.glob("*.c") if path.stem != MISSING))
 def test_the_same_binary_prints_the_same(name: str, tmp_path: Path) -> None:
     program = compiled(name, tmp_path)
     text, said = on_sprout(program)
@@ -71,7 +72,7 @@ def test_the_same_binary_prints_the_same(name: str, tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_refused_by_name(tmp_path: Path) -> None:
-    text, said = on_sprout(compiled("missing", tmp_path))
+    text, said = on_sprout(compiled(MISSING, tmp_path))
     assert text == [
         "shmget: Function not implemented",
         "semget: Function not implemented",
