@@ -62,7 +62,12 @@ def test_wrong_solutions(names: dict[str, Any]) -> None:
     check = names["check_askers"]
     assert check(askers_of(lambda number: (..., ...))) == "not finished yet"
     said = check(askers_of(lambda number: (inspector.current(m), call_names.get(number, number))))
-    assert said.startswith("wrong: give the process as text")
+    assert said.startswith("wrong: first the process, as text")
+    said = check(askers_of(lambda number: (str(inspector.current(m)), number)))
+    key = r"\('\w+ \(\d\)', ('\w+'|\d+)\)"
+    assert re.fullmatch(f"wrong: you count {key}, there is {key}", said), said
+    assert check(askers_of(lambda number: ...)).startswith("wrong: two parts")
+    assert check(lambda line: None) == "wrong: return the counter"
     always = str(inspector.current(m))
     said = check(askers_of(lambda number: (always, call_names.get(number, number))))
     assert said.startswith("wrong: ") and always in said

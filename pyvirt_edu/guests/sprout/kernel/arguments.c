@@ -63,7 +63,7 @@ int arguments_add_all(struct arguments *a, struct strings from, u32 skip) {
 }
 
 void owned_arguments(struct arguments **a) {
-    for (u32 i = 0; *a && i < ARGUMENT_PAGES; i++)
+    for (u32 i = 0; *a && i < ARGUMENT_PAGES && (*a)->pages[i]; i++)
         release((*a)->pages[i]);
     release(*a);
 }
