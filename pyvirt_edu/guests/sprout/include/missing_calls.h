@@ -14,7 +14,8 @@ static const char *const missing_calls[] = {
    
     [161] = "sched_rr_get_interval", [164] = "setresuid", [165] = "getresuid", [166] = "vm86",
     [167] = "query_module", [169] = "nfsservctl", [170] = "setresgid", [171] = "getresgid",
-    [184] = "capget", [185] = "capset", [188] = "getpmsg", [189] = "putpmsg", [215] = "setfsuid32", [216] = "setfsgid32",
+    [184] = "capget", [185] = "capset", [188] = "getpmsg", [189] = "putpmsg",
+    [215] = "setfsuid32", [216] = "setfsgid32",
     [217] = "pivot_root", [218] = "mincore", [225] = "readahead", [226] = "setxattr",
     [227] = "lsetxattr", [228] = "fsetxattr", [229] = "getxattr", [230] = "lgetxattr",
     [231] = "fgetxattr", [232] = "listxattr", [233] = "llistxattr", [234] = "flistxattr",

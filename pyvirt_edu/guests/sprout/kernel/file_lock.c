@@ -191,6 +191,8 @@ static int range(struct file *f, const struct flock *asked, struct file_lock *l)
         return -EINVAL;
     if (__builtin_add_overflow(base, asked->start, &first))
         return -EOVERFLOW;
+    if (first < 0)
+        return -EINVAL;
     if (length < 0) {
         l->last = first - 1;
         first += length;
@@ -214,7 +216,7 @@ static void tell(struct flock *asked, const struct file_lock *wanted) {
 
 int file_lock_command(struct file *f, u32 command, u32 argument) {
     bool wide = command >= F_GETLK64, get = command == F_GETLK || command == F_GETLK64;
-    struct flock asked;
+    struct flock asked = {0};
     if (!f->inode)
         return -EBADF;
     int error = flock_from_user(&asked, argument, wide);

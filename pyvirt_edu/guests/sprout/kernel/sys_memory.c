@@ -102,7 +102,7 @@ int sys_mremap(u32 start, u32 old_size, u32 new_size, u32 flags, u32 to) {
     u32 old = PAGE_UP(old_size), new = PAGE_UP(new_size);
     struct area *a = range_good(start, old_size) ? space_area(s, start) : NULL;
     bool fixed = flags & MREMAP_FIXED;
-    if (!new_size || flags & ~(u32)(MREMAP_MAYMOVE | MREMAP_FIXED) || new < new_size || (fixed && flags == MREMAP_FIXED))
+    if (!new_size || new < new_size || flags & ~(u32)(MREMAP_MAYMOVE | MREMAP_FIXED) || flags == MREMAP_FIXED)
         return -EINVAL;
     if (!a || a->end < start + old)
         return -EFAULT;

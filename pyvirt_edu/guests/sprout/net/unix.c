@@ -95,7 +95,9 @@ int unix_bind(struct file *f, const char *path) {
     struct unix_socket *s = f->data;
     OWNED(memory) char *name = allocate(NAME_SIZE);
     OWNED(inode) struct inode *dir = NULL;
-    int error = s->name || s->connected ? -EINVAL : name ? path_parent(current->cwd, path, &dir, name) : -ENOMEM;
+    int error = s->name || s->connected ? -EINVAL : name ? 0 : -ENOMEM;
+    if (!error)
+        error = path_parent(current->cwd, path, &dir, name);
     if (error)
         return error;
     if (dir->mount->read_only || !dir->ops->create)
