@@ -88,7 +88,7 @@ void arp_send(u32 next_hop, u8 *frame, u32 size) {
     if (!n)
         n = make(next_hop);
     if (!n->waiting)
-        n->waiting = allocate(2048);
+        n->waiting = allocate_zeroed(2048); /* a short frame is sent with what follows it */
     if (n->waiting) {
         memcpy(n->waiting, frame, size);
         n->size = size;

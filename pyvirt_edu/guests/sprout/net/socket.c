@@ -82,7 +82,7 @@ int socket_send(struct socket *s, struct transfer *t, u32 to, u16 port) {
 /* The next packet's data, and who sent it. The rest of a packet that does not fit is lost. */
 int socket_receive(struct file *f, struct transfer *t, u32 flags, struct sockaddr_in *from) {
     struct socket *s = f->data;
-    u32 end = s->receive_timeout ? ticks + s->receive_timeout : 0;
+    u32 end = s->receive_timeout ? ticks + 1 + s->receive_timeout : 0;
     while (!s->packets) {
         if (f->flags & O_NONBLOCK || flags & MSG_DONTWAIT)
             return -EAGAIN;
