@@ -248,7 +248,7 @@ static int read_message(u32 at, struct message *m, u32 part[2]) {
     if (copy_from_user(m, at, sizeof(*m)))
         return -EFAULT;
     if (m->part_count != 1)
-        return -EOPNOTSUPP;
+        return not_supported("a message of several parts", -EOPNOTSUPP);
     return copy_from_user(part, m->parts, 8);
 }
 
