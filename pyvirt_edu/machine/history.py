@@ -58,6 +58,11 @@ class Checkpoint:
     snapshot: Snapshot
     position: int  # in the log
 
+    def before(self, target: int) -> bool:
+        """Whether a replay can start here; a device read that is answered already has begun."""
+        begun = bool(self.snapshot.cpu[0, REPLAY_COUNT])
+        return self.instructions + begun <= target
+
 
 class History:
     def __init__(self, machine: Machine, enabled: bool) -> None:
@@ -124,7 +129,7 @@ class History:
                 "it begins at the first run, or at the last reset or restore"
             )
         target = now - n
-        chosen = max(i for i, point in enumerate(self.checkpoints) if point.instructions <= target)
+        chosen = max(i for i, point in enumerate(self.checkpoints) if i == 0 or point.before(target))
         point = self.checkpoints[chosen]
         machine._put_back(point.snapshot)
         machine._quiet(True)
@@ -137,9 +142,18 @@ class History:
         return point.instructions + self.interval
 
     def _replay(self, position: int, target: int) -> int:
-        """Run forward with the logged input; returns the position behind what was used."""
+        """Run forward with the logged input; returns the position behind what was used.
+
+        Answers that were the last input at the target belong to the instruction that comes next,
+        which has not begun there.
+        """
         log, machine = self.log, self.machine
-        while position < len(log) and log[position][0] <= target:
+        end = position
+        while end < len(log) and log[end][0] <= target:
+            end += 1
+        while end > position and log[end - 1][:2] == (target, ANSWER):
+            end -= 1
+        while position < end:
             count, kind, data = log[position]
             if kind == ANSWER:
                 self._advance(NEVER, (EXIT_PORT_IN, EXIT_MMIO_READ), count)

@@ -520,7 +520,7 @@ def test_rewinding_replays_answers_and_interrupts() -> None:
     value = 0
     digests = {}
     while m.instructions < 300:
-        out = m.run(max_instructions=10)
+        out = m.run(max_instructions=2)
         if out.reason == "port-in":
             value = value * 5 + 3 & 0xFF
             out.value = value
@@ -529,6 +529,18 @@ def test_rewinding_replays_answers_and_interrupts() -> None:
     for count in sorted(digests, reverse=True):
         m.back(m.instructions - count)
         assert m.digest() == digests[count]
+
+
+def test_a_read_gone_back_to_asks_again() -> None:
+    """An answer belongs to its instruction, which has not begun on the boundary before it."""
+    m = machine("mov ecx, 3\n in al, 0x80\n jmp $")
+    m.claim_port(0x80)
+    m.run().value = 5
+    m.run(max_instructions=10)
+    m.back(m.instructions - 1)
+    m.run(max_instructions=10).value = 6
+    m.step(3)
+    assert m.cpu.eax == 6
 
 
 def test_rewinding_past_exceptions() -> None:
