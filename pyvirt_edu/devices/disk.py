@@ -196,6 +196,12 @@ class Disk:
         """Sectors on the medium or in the cache that the guest has written."""
         return sorted({*self._written, *self._cache})
 
+    def written(self) -> bytes:
+        """These sectors with their numbers, the medium's first, then the cache's."""
+        layers = (self._written, self._cache)
+        heads = b"".join(len(layer).to_bytes(8, "little") for layer in layers)
+        return heads + b"".join(n.to_bytes(8, "little") + s[n] for s in layers for n in sorted(s))
+
     def contents(self) -> bytes:
         """The whole disk as the guest sees it."""
         return self.read(0, self.sectors)

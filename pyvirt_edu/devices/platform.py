@@ -187,3 +187,7 @@ class PC:
     def restore(self, state: dict[str, Any]) -> None:
         for name, service in self.services.items():
             service.restore(state[name])
+
+    def media(self) -> list[bytes]:
+        """What the guest wrote to each disk, on the medium and in the cache."""
+        return [b"" if disk is None else disk.written() for disk in self.drives.disks + self.floppies.disks]

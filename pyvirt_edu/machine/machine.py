@@ -9,7 +9,6 @@ replay it.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import html
 import time
 from collections import deque
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from . import jit, ticker
+from . import jit, state_digest, ticker
 from .arrays import Arrays, parse_size, segment_ends
 from .costs import CostModel, Ledger
 from .errors import AddressError, ConfigurationError, MachineError, RegisterError, SnapshotError
@@ -47,7 +46,6 @@ from .layout import (
     CYCLES,
     DATA_ACCESSES,
     DELIVERED_AT,
-    DR,
     DR6,
     DR7,
     EFLAGS,
@@ -82,7 +80,6 @@ from .layout import (
     INSTRUCTIONS,
     INTERCEPT_VECTORS,
     INTERRUPT_LINE,
-    INTERRUPT_PIN,
     LEDGER,
     LIMIT,
     MAX_BREAKPOINTS,
@@ -156,6 +153,7 @@ class Platform(Protocol):
     def service(self, devices: int) -> Exit | None: ...
     def state(self) -> dict[str, Any]: ...
     def restore(self, state: dict[str, Any]) -> None: ...
+    def media(self) -> list[bytes]: ...
 
 
 class _Device:
@@ -1081,18 +1079,15 @@ class Machine:
                 self._host(self._handle, HOST_NOTIFY_WRITE, page * PAGE, PAGE)
             a.page_flags[pages] &= 0xFF - PAGE_DIRTY
         self._table = snapshot.table
-        generation = self._c[GENERATION]
         a.words[:] = snapshot.cpu
         a.tlb[:] = snapshot.tlb
-        self._c[GENERATION] = generation
-        a.forget_addresses()
+        state_digest.recompute(a, self._host)
         if self._platform is not None and snapshot.devices is not None:
             a.devices[:], a.device_bytes[:] = snapshot.devices
             self._platform.restore(snapshot.extra["platform"])
         self._exits[:] = snapshot.extra.get("exits", [0] * len(REASONS))
         self._queue = deque((w, v) for w, v in snapshot.extra.get("queue", ()))
         self._pending = None
-        self._c[ATTENTION] = 1
 
     def back(self, n: int = 1) -> Exit:
         """Rewind by n instructions: everything is as it was then, input included."""
@@ -1104,21 +1099,11 @@ class Machine:
         return Exit("rewound", self._c[RIP], self._c[INSTRUCTIONS])
 
     def digest(self) -> str:
-        """A hash of the architectural state: registers, counts and RAM."""
-        c = self._c
-        state = hashlib.blake2b(digest_size=16)
-        words = [c[i] & M32 for i in range(8)] + [c[RIP], self.cpu.eflags, c[CPL]]
-        for field in (SELECTOR, BASE, LIMIT, ATTRIBUTES):
-            words += [c[field + i] for i in range(8)]
-        words += [c[i] for i in range(IDTR_LIMIT - 3, DR + 8)]
-        words += [c[i] for i in (INSTRUCTIONS, CYCLES, HALTED, INTERRUPT_LINE, NMI_PENDING, NMI_PENDING + 1)]
-        words += [c[i] for i in range(DATA_ACCESSES, WALK_REFERENCES + 1)]
-        state.update(np.array(words, np.uint64).tobytes())
+        """A hash of the whole state, devices and RAM included (state_digest.py)."""
+        more = [b"".join(word.to_bytes(8, "little") for write in self._queue for word in write)]
         if self._platform is not None:
-            state.update(self._a.devices.tobytes() + self._a.device_bytes.tobytes())
-            state.update(np.array([c[TIMER], c[INTERRUPT_PIN], c[RAM_MAP], c[A20_MASK]], np.uint64).tobytes())
-        state.update(self._ram)
-        return state.hexdigest()
+            more += self._platform.media()
+        return state_digest.digest(self._a, more)
 
     # --- tracing -----------------------------------------------------------------------
 

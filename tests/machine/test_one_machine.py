@@ -1,8 +1,8 @@
 """One machine, however it is run.
 
-Random programs with faults, stores into their own code, REP and device reads must give the
-same hash of architectural state (registers, counts, RAM) at every checkpoint whether they are
-run whole, in single steps, in random slices, traced, restored from snapshots, or with all
+Random programs with faults, stores into their own code, REP and device reads, and a guest that
+goes through every mode, must give the same hash of the whole state at every checkpoint whether
+they are run whole, in single steps, in random slices, traced, restored from snapshots, or with all
 caches of the core dropped at random moments.
 """
 
@@ -16,6 +16,7 @@ import pytest
 from pyvirt_edu import Machine, assemble
 from pyvirt_edu.machine.hostaccess_ops import HOST_RESET_DERIVED
 
+from . import every_mode
 from .random_code import instruction, rows
 
 CODE, STEPS, EVERY = 0x10000, 3000, 500
@@ -106,8 +107,8 @@ def flushed(m: Machine, rng: random.Random, target: int) -> None:
             break
 
 
-def hashes(seed: int, how: Callable[[Machine, random.Random, int], None]) -> Iterator[str]:
-    m, rng = program(seed), random.Random(seed)
+def hashes(m: Machine, seed: int, how: Callable[[Machine, random.Random, int], None]) -> Iterator[str]:
+    rng = random.Random(seed)
     for target in range(EVERY, STEPS + 1, EVERY):
         how(m, rng, target)
         yield m.digest()
@@ -116,7 +117,15 @@ def hashes(seed: int, how: Callable[[Machine, random.Random, int], None]) -> Ite
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("how", [stepped, sliced, traced, restored, flushed])
 def test_same_state_however_it_is_run(seed: int, how: Callable[[Machine, random.Random, int], None]) -> None:
-    assert list(hashes(seed, how)) == list(hashes(seed, whole))
+    assert list(hashes(program(seed), seed, how)) == list(hashes(program(seed), seed, whole))
+
+
+@pytest.mark.parametrize("how", [stepped, sliced, traced, restored, flushed])
+def test_same_state_in_every_mode(how: Callable[[Machine, random.Random, int], None]) -> None:
+    expected = list(hashes(every_mode.guest(1), 1, whole))
+    assert len(set(expected)) == len(expected)
+    for seed in range(3):
+        assert list(hashes(every_mode.guest(1), seed, how)) == expected
 
 
 def test_the_programs_do_something() -> None:
