@@ -1,12 +1,14 @@
-"""Which test notices a mutant: run inside the copy, where all mutants are compiled.
+"""Which test notices a mutant: run inside the copy, where all mutants are planted.
 
-One pytest session collects the tests. For each mutant it forks; the child wakes the mutant
-and runs test after test until one fails. So a mutant costs what its tests cost, no more.
+One pytest session collects the tests; processes fork from it. First each file of tests runs while
+all mutants sleep: so one knows how long each test takes, and which mutants it reaches. Then each
+mutant is woken in a process that asks the tests that reach it, the quickest file first, until one
+fails.
 """
 
 from __future__ import annotations
 
-import ctypes
+import functools
 import gc
 import hashlib
 import itertools
@@ -16,6 +18,7 @@ import pickle
 import signal
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,72 +26,42 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol
 
-#: Tests of a module, quickest to notice first; all others follow.
-TESTS_OF = {
-    "alu": "flags unicorn",
-    "access": "strings transfers paging",
-    "arithmetic": "arithmetic unicorn",
-    "attention": "interrupts system machine one_machine",
-    "blocks": "machine one_machine",
-    "code_pages": "machine one_machine",
-    "control_registers": "system paging tasks",
-    "cpuid": "system",
-    "debug_registers": "system interrupts",
-    "decoder": "unicorn paging strings transfers",
-    "descriptor_tables": "system transfers",
-    "far_transfers": "transfers tasks",
-    "flag_instructions": "flags unicorn interrupts system",
-    "flags": "flags unicorn",
-    "descriptor_fields": "transfers",
-    "handles": "flags machine",
-    "hostaccess": "machine paging",
-    "interrupts": "interrupts tasks",
-    "iret": "interrupts transfers tasks",
-    "links": "machine one_machine",
-    "loop": "machine unicorn transfers",
-    "memory": "paging interrupts system",
-    "paging": "paging",
-    "physical": "paging machine",
-    "port_access": "system machine strings",
-    "privilege": "system interrupts",
-    "segment_cache": "transfers system",
-    "segments": "tasks transfers",
-    "shifts": "unicorn",
-    "strings": "strings machine one_machine",
-    "system": "system",
-    "tasks": "tasks",
-    "tlb": "paging",
-    "transfers": "transfers",
-}
-#: The rest. What looks only at Python, at speed or at the sources is left out.
-ORDER = """flags arithmetic unicorn strings transfers interrupts paging system tasks machine decode_lengths
-one_machine inspect_code disassembler sst286 alu kernels matrix fuzz""".split()
-#: Not asked: QEMU's side of a comparison, and what the clock on the wall decides.
-UNASKED = "not qemu and not ctrl_c and not word_in"
-HANG = 60  # seconds of the processor without a test that ends
-STUCK = 600  # the same on the wall
-TICKS = os.sysconf("SC_CLK_TCK")
+ASKED = ("tests/machine", "tests/devices", "tests/hypervisor")
+#: But not QEMU's side of a comparison, what the clock on the wall decides, what compiles the core.
+UNASKED = "not qemu and not ctrl_c and not word_in and not code_digest and not bench"
 CAUGHT, SURVIVED = "caught", "survived"
+NO_TEST = "no test reaches it"
+#: A test hangs when it has used this many seconds of the processor, and five times what it takes
+#: while all mutants sleep; or when it has waited for something else than a processor for so long.
+#: Time on the wall would say how busy the machine is.
+HANG, WAIT = 20, 300
+UNKNOWN = 600  # instead of both, while it is not known how long a test takes
+TICKS = os.sysconf("SC_CLK_TCK")
+
+#: Of each test in a file, the seconds that it takes and the mutants that it reaches.
+Times = dict[str, tuple[float, list[int]]]
 
 
-def path_of(name: str) -> str:
-    if name in ("matrix", "devices"):
-        return {"matrix": "tests/machine/matrix/", "devices": "tests/devices/"}[name]
-    return f"tests/machine/test_{name}.py"
+def asked(files: dict[str, Times], number: int) -> list[str]:
+    """The files with tests that reach a mutant, quickest first; in each, first these tests.
+
+    Its other tests follow: what they look at may be what an earlier one has left them.
+    """
+    names = []
+    for tests in sorted(files.values(), key=lambda tests: sum(seconds for seconds, _ in tests.values())):
+        reaching = [name for name, (_, reached) in tests.items() if number in reached]
+        if reaching:
+            names += [*reaching, *(name for name in tests if name not in reaching)]
+    return names
 
 
-def ordered(items: list[pytest.Item], module: str, part: int) -> list[pytest.Item]:
-    """First the tests that know a module best, then the rest; the order within a file stays."""
-    best = TESTS_OF.get(module, "").split()
-    names = best if part == 1 else [name for name in [*ORDER, "devices"] if name not in best]
-    places = {path_of(name): i for i, name in enumerate(names)}
-
-    def place(item: pytest.Item) -> int | None:
-        path = item.nodeid.split("::")[0]
-        return next((i for p, i in places.items() if path.startswith(p)), None)
-
-    asked = [(where, item) for item in items if (where := place(item)) is not None]
-    return [item for _, item in sorted(asked, key=lambda pair: pair[0])]
+def key_of(file: str) -> str:
+    """What a file of tests does depends on itself and on all that is no test."""
+    digest = hashlib.sha256()
+    for path in sorted(Path("tests").rglob("*.py")):
+        if path == Path(file) or not path.name.startswith("test_"):
+            digest.update(f"{path} ".encode() + path.read_bytes())
+    return digest.hexdigest()[:24]
 
 
 def remember_assembled(folder: Path) -> None:
@@ -117,43 +90,62 @@ def remember_assembled(folder: Path) -> None:
             module.assemble = remembered  # type: ignore[attr-defined]
 
 
-def processor_seconds(pid: int) -> float:
+def forget(package: str) -> None:
+    """Drop what the functions of a package remember: it was found while all mutants slept."""
+    for item in gc.get_objects():
+        if isinstance(item, functools._lru_cache_wrapper) and item.__module__.startswith(package):
+            item.cache_clear()
+
+
+def state_of(pid: int) -> tuple[bool, float]:
+    """Does a process want a processor? And the seconds that it has had one."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return fields[0] == "R", (int(fields[11]) + int(fields[12])) / TICKS
 
 
 @dataclass
 class Child:
-    """One process with one mutant awake."""
+    """A process that runs tests with one mutant awake, or none."""
 
     pid: int
-    number: int
-    module: str
-    round: int
     log: Path
-    size: int = 0
+    seconds: dict[str, float]  # that each test takes
+    test: str = "the start"
+    began: float = 0.0  # the seconds it had used then
     used: float = 0.0
-    since: float = 0.0
+    waited: float = 0.0
+    seen: float = 0.0
 
     def look(self) -> tuple[str, str] | None:
         """What became of it, or None while it works."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
+        test = (self.log.read_text().splitlines() or [self.test])[-1]
         if pid:
             if os.WIFSIGNALED(status):
-                return CAUGHT, f"crash ({os.WTERMSIG(status)}) in {self.last()}"
+                return CAUGHT, f"crash ({os.WTERMSIG(status)}) in {test}"
             code = os.waitstatus_to_exitcode(status)
-            return {0: (SURVIVED, ""), 1: (CAUGHT, self.last())}.get(code, (CAUGHT, f"exit in {self.last()}"))
-        size, used, now = self.log.stat().st_size, processor_seconds(self.pid), time.monotonic()
-        if size != self.size:
-            self.size, self.used, self.since = size, used, now
-        if used - self.used > HANG or now - self.since > STUCK:
+            return {0: (SURVIVED, ""), 1: (CAUGHT, test)}.get(code, (CAUGHT, f"exit in {test}"))
+        (wants, used), now = state_of(self.pid), time.monotonic()
+        if not wants and used == self.used:
+            self.waited += now - self.seen
+        if test != self.test:
+            self.test, self.began, self.waited = test, used, 0.0
+        self.used, self.seen = used, now
+        limit = HANG + 5 * self.seconds[test] if test in self.seconds else UNKNOWN
+        if used - self.began > limit or self.waited > max(WAIT, limit):
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
-            return CAUGHT, f"hang in {self.last()}"
+            return CAUGHT, f"hang in {test}"
         return None
 
-    def last(self) -> str:
-        return (self.log.read_text().splitlines() or ["the start"])[-1]
+
+@dataclass
+class Task:
+    """Tests for a process to run, with a mutant awake or, if that is 0, none."""
+
+    name: str
+    number: int
+    items: list[pytest.Item]
 
 
 class Judge:
@@ -162,66 +154,106 @@ class Judge:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         plan = json.loads((folder / "todo.json").read_text())
-        self.todo = [(number, module, 1) for number, module in plan["mutants"]]
+        self.todo: list[int] = plan["mutants"]
         self.jobs: int = plan["jobs"]
+        self.files: dict[str, Times] = {}
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         from pyvirt_edu.machine.jit import entry_points
 
         entry_points()
         remember_assembled(self.folder / "assembled")
+        forget("pyvirt_edu.hypervisor")
         gc.freeze()  # what the children share stays shared
-        running: list[Child] = []
-        while self.todo or running:
-            while self.todo and len(running) < self.jobs:
-                running.append(self.start(session, *self.todo.pop(0)))
-            time.sleep(0.1)
-            for child in list(running):
-                outcome = child.look()
-                if outcome:
-                    running.remove(child)
-                    if outcome[0] == SURVIVED and child.round == 1:
-                        self.todo.append((child.number, child.module, 2))
-                    else:
-                        self.note(child.number, *outcome)
+        self.run_asleep(session.items)
+        items = {item.nodeid: item for item in session.items}
+        plans = {n: [items[name] for name in asked(self.files, n)] for n in self.todo}
+        tasks = [Task(str(n), n, plan) for n, plan in plans.items() if plan]
+        for number in (n for n, plan in plans.items() if not plan):
+            self.note(number, SURVIVED, NO_TEST)
+        for task, outcome in self.outcomes(tasks):
+            self.note(task.number, *outcome)
         return True
+
+    def run_asleep(self, items: list[pytest.Item]) -> None:
+        """Fill in `files`; what has been found before is kept."""
+        (self.folder / "asleep").mkdir(exist_ok=True)
+        groups: dict[str, list[pytest.Item]] = {}
+        for item in items:
+            groups.setdefault(item.nodeid.split("::")[0], []).append(item)
+        keys = {file: key_of(file) for file in groups}
+        tasks = [Task(key, 0, groups[file]) for file, key in keys.items() if not self.times(key).exists()]
+        for task, (result, by) in self.outcomes(tasks):
+            if result != SURVIVED:
+                why = self.log(task).with_suffix(".txt")
+                text = why.read_text() if why.exists() else ""
+                pytest.exit(f"the copy does not pass while every mutant sleeps: {by}\n{text}", 3)
+        self.files = {file: json.loads(self.times(key).read_text()) for file, key in keys.items()}
+
+    def times(self, key: str) -> Path:
+        return self.folder / "asleep" / f"{key}.json"
+
+    def log(self, task: Task) -> Path:
+        return self.folder / f"{task.name}.log"
+
+    def outcomes(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, tuple[str, str]]]:
+        """What becomes of each task, a few at a time."""
+        queue, running = list(tasks), list[tuple[Task, Child]]()
+        while queue or running:
+            while queue and len(running) < self.jobs:
+                task = queue.pop(0)
+                running.append((task, self.start(task)))
+            time.sleep(0.1)
+            for task, child in list(running):
+                if outcome := child.look():
+                    running.remove((task, child))
+                    yield task, outcome
 
     def note(self, number: int, result: str, by: str) -> None:
         with (self.folder / "results.jsonl").open("a") as out:
             out.write(json.dumps({"number": number, "result": result, "by": by}) + "\n")
 
-    def start(self, session: pytest.Session, number: int, module: str, part: int) -> Child:
-        log = self.folder / f"{number}.log"
+    def start(self, task: Task) -> Child:
+        log = self.log(task)
         log.write_text("")
         pid = os.fork()
         if pid == 0:
             try:
-                os._exit(run_tests(ordered(session.items, module, part), number, log))
+                times: Times = {}
+                failed = run_tests(task.items, task.number, log, times)
+                if task.number == 0 and not failed:
+                    part = log.with_suffix(".part")
+                    part.write_text(json.dumps(times))
+                    part.rename(self.times(task.name))
+                os._exit(failed)
             finally:
                 os._exit(2)
-        return Child(pid, number, module, part, log, since=time.monotonic())
+        known = {name: seconds for tests in self.files.values() for name, (seconds, _) in tests.items()}
+        return Child(pid, log, known, seen=time.monotonic())
 
 
-def run_tests(items: list[pytest.Item], number: int, log: Path) -> int:
+def run_tests(items: list[pytest.Item], number: int, log: Path, times: Times) -> int:
     """In the child: wake the mutant and look for a test that notices; 1 if there is one."""
-    from pyvirt_edu.machine.mutant_switch import PLACE
+    from pyvirt_edu.machine.mutant_switch import reached, wake
 
     from ..machine import guest_lab
 
-    ctypes.c_uint64.from_address(PLACE).value = number
+    wake(number)
     with log.open("w", buffering=1) as out:
         for item, following in zip(items, [*items[1:], None]):
             out.write(f"{item.nodeid}\n")
             guest_lab._names = itertools.count()  # its labels do not depend on what ran before
+            began = time.process_time()
             reports = runtestprotocol(item, log=False, nextitem=following)
+            times[item.nodeid] = time.process_time() - began, reached()
             for report in reports:
                 if report.failed:
-                    (log.with_suffix(".txt")).write_text(str(report.longrepr))
+                    log.with_suffix(".txt").write_text(str(report.longrepr))
                     return 1
     return 0
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    arguments = ["-q", "-p", "no:cacheprovider", "-k", UNASKED, "tests/machine", "tests/devices"]
+    arguments = ["-q", "-p", "no:cacheprovider", "-k", UNASKED, *ASKED]
     sys.exit(pytest.main(arguments, plugins=[Judge(Path(sys.argv[1]))]))

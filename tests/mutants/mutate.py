@@ -1,8 +1,11 @@
-"""Small mistakes in the core: where they can be made, and a copy of the package that holds them.
+"""Small mistakes in the core and in hypervisors, and a copy of the package that holds them.
 
-All mutants live in one copy. Each guards its place with ``_mutant() == n``, and ``_mutant``
-reads the number from a page at a fixed place: so the copy is compiled once, and a process
-becomes any of them by a store.
+All mutants live in one copy. At its place each asks ``_awake(n)``, which compares n with a number
+at a fixed address: so the copy is compiled once, and a process becomes any of them by a store.
+The question leaves a mark, too: a run in which all sleep tells which tests reach which mutant.
+
+A mutant can only be in what runs after it woke. In Python that leaves out the bodies of modules
+and classes, decorators and default arguments. Texts, types and what prints are left alone.
 """
 
 from __future__ import annotations
@@ -10,14 +13,21 @@ from __future__ import annotations
 import ast
 import copy
 import functools
+import importlib
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 DECORATORS = ("core", "core_hot", "core_inlined", "unit")
+SHARES = {"machine": 80, "hypervisor": 20}  # of a hundred mutants
+PYTHON = ("hypervisor",)  # folders in which it is Python's functions that go wrong
+PRINTING = ("__repr__", "_repr_html_")
+ALONE = (ast.arguments, ast.JoinedStr, ast.pattern)  # with all that is in them
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub,
     ast.Sub: ast.Add,
@@ -37,6 +47,10 @@ SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.GtE: ast.Gt,
     ast.And: ast.Or,
     ast.Or: ast.And,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
 }
 
 #: Mutants that change nothing that a program or a user of the machine could see: module,
@@ -77,13 +91,13 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One small mistake: the node'th node of a function, changed in one way."""
+    """One small mistake: the node'th node of a module, changed in one way."""
 
     module: str  # below pyvirt_edu, without .py
-    function: str
+    function: str  # with its class
     line: int
     node: int  # in the order of ast.walk
-    kind: str  # operator, constant, name, condition or statement
+    kind: str  # operator, constant, name, condition, case or statement
     other: str  # what it becomes, where there is a choice
     statement: str
     change: str
@@ -91,6 +105,10 @@ class Mutant:
     @property
     def key(self) -> tuple[str, str, str, str]:
         return self.module, self.function, self.statement, self.change
+
+    @property
+    def folder(self) -> str:
+        return self.module.split(".")[0]
 
     def __str__(self) -> str:
         return f"{self.module}.{self.function}:{self.line} {self.statement!r}: {self.change}"
@@ -105,6 +123,15 @@ def core_functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
                 yield node
 
 
+def python_functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
+    """The functions and methods of a module by their names, but for those that only print."""
+    for node in tree.body:
+        owner = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
+        for item in node.body if isinstance(node, ast.ClassDef) else [node]:
+            if isinstance(item, ast.FunctionDef) and item.name not in PRINTING:
+                yield owner + item.name, item
+
+
 def is_constant_name(node: ast.AST) -> bool:
     return (
         isinstance(node, ast.Name)
@@ -114,33 +141,64 @@ def is_constant_name(node: ast.AST) -> bool:
     )
 
 
+def is_place(node: ast.AST) -> bool:
+    """Something that outlives its function can be assigned there."""
+    if isinstance(node, ast.Tuple):
+        return all(is_place(n) for n in node.elts)
+    return isinstance(node, ast.Subscript | ast.Attribute)
+
+
+def is_series(node: ast.AST) -> bool:
+    """A text or a list in full, or joined to one: no other operator works there."""
+    if isinstance(node, ast.BinOp):
+        return is_series(node.left) or is_series(node.right)
+    if isinstance(node, ast.AugAssign):
+        return is_series(node.value)
+    return isinstance(node, ast.JoinedStr | ast.List) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+    )
+
+
 def text(node: ast.AST) -> str:
     """A node as people write it; of a compound statement, its head."""
-    if isinstance(node, ast.If | ast.While | ast.For):
-        head = node.iter if isinstance(node, ast.For) else node.test
-        return f"{type(node).__name__.lower()} {ast.unparse(head)}"
-    return ast.unparse(node)
+    if isinstance(node, ast.FunctionDef):
+        return f"def {node.name}"
+    head = copy.copy(node)
+    for part in ("body", "orelse", "finalbody", "cases"):
+        if isinstance(getattr(node, part, None), list):
+            setattr(head, part, [])
+    return ast.unparse(head).strip().rstrip(":")
+
+
+def line_of(node: ast.AST) -> int:
+    """0 for what has none, like an operator."""
+    return getattr(node.pattern if isinstance(node, ast.match_case) else node, "lineno", 0)
 
 
 def changes(node: ast.AST, fields: list[str], is_test: bool) -> list[tuple[str, str]]:
     """What can go wrong at a node: the kind, and what it becomes."""
     found = []
     if isinstance(node, ast.BinOp | ast.AugAssign | ast.BoolOp) and type(node.op) in SWAPPED:
-        found.append(("operator", SWAPPED[type(node.op)].__name__))
+        if not is_series(node):
+            found.append(("operator", SWAPPED[type(node.op)].__name__))
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in SWAPPED:
         found.append(("operator", SWAPPED[type(node.ops[0])].__name__))
     if isinstance(node, ast.Constant) and type(node.value) is int:
         found.append(("constant", str(node.value + 1)))
         if node.value:
             found.append(("constant", str(node.value - 1)))
+    if isinstance(node, ast.Constant) and type(node.value) is bool and not is_test:
+        found.append(("constant", str(not node.value)))
     if is_constant_name(node):
         found += [("name", name) for name in fields if name != node.id]  # type: ignore[attr-defined]
     if is_test:
         found.append(("condition", ""))
-    stored = isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript | ast.Attribute)
+    if isinstance(node, ast.match_case):
+        found.append(("case", ""))
+    stored = isinstance(node, ast.Assign) and all(is_place(target) for target in node.targets)
     called = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
     left = isinstance(node, ast.Return) and node.value is None
-    if stored or called or left or isinstance(node, ast.AugAssign | ast.Continue | ast.Break):
+    if stored or called or left or isinstance(node, ast.AugAssign | ast.Continue | ast.Break | ast.Raise):
         found.append(("statement", ""))
     return found
 
@@ -151,7 +209,7 @@ def describe(node: ast.AST, kind: str, other: str) -> str:
         return f"{type(old).__name__} becomes {other} in {text(node)}"
     if kind in ("constant", "name"):
         return f"{text(node)} becomes {other}"
-    return f"not ({text(node)})" if kind == "condition" else "left out"
+    return {"condition": f"not ({text(node)})", "case": "never taken", "statement": "left out"}[kind]
 
 
 def mutated(node: ast.AST, kind: str, other: str) -> ast.AST:
@@ -162,7 +220,7 @@ def mutated(node: ast.AST, kind: str, other: str) -> ast.AST:
     elif kind == "operator":
         new.op = getattr(ast, other)()  # type: ignore[attr-defined]
     elif kind == "constant":
-        new.value = int(other)  # type: ignore[attr-defined]
+        new.value = ast.literal_eval(other)  # type: ignore[attr-defined]
     elif kind == "name":
         new.id = other  # type: ignore[attr-defined]
     elif kind == "condition":
@@ -198,54 +256,84 @@ def unread_results(trees: list[ast.Module]) -> set[str]:
     return names - read
 
 
-def mutants_of(path: Path, package: Path, unread: set[str]) -> Iterator[Mutant]:
-    """Every mistake that can be made in a file's machine code."""
-    tree = ast.parse(path.read_text())
-    module = str(path.relative_to(package).with_suffix("")).replace("/", ".")
+def mutants_in(
+    tree: ast.Module,
+    module: str,
+    functions: Mapping[str, ast.FunctionDef],
+    unread: set[str],
+    values: Mapping[str, Any],
+) -> Iterator[Mutant]:
+    """Every mistake that can be made in some functions of a module.
+
+    A constant is replaced by another one that the function names. Where Python tells them apart,
+    ``values`` are the module's: the other is of the same type, and differs.
+    """
+    places = {id(node): place for place, node in enumerate(ast.walk(tree))}
     indexes = {
         n.slice.id  # type: ignore[attr-defined]
         for n in ast.walk(tree)
         if isinstance(n, ast.Subscript) and is_constant_name(n.slice)
     }
-    for function in core_functions(tree):
+
+    def alike(one: str, other: str) -> bool:
+        a, b = values.get(one, 0), values.get(other, 1)
+        return type(a) is type(b) and a != b
+
+    for name, function in functions.items():
         nodes = list(ast.walk(function))
+        parents = {id(child): node for node in nodes for child in ast.iter_child_nodes(node)}
+        alone: list[ast.AST | None] = [*function.decorator_list, function.returns]
+        alone += [n for n in nodes if isinstance(n, ALONE)]
+        alone += [n.annotation for n in nodes if isinstance(n, ast.AnnAssign)]
+        if name in unread:
+            alone += [n.value for n in nodes if isinstance(n, ast.Return)]
+        skipped = {id(n) for root in alone if root for n in ast.walk(root)}
+        nodes = [n for n in nodes if id(n) not in skipped and n is not function]
         names = {n.id for n in nodes if is_constant_name(n)}  # type: ignore[attr-defined]
         tests = {id(n.test) for n in nodes if isinstance(n, ast.If | ast.While | ast.IfExp)}
+        tests |= {id(n.guard) for n in nodes if isinstance(n, ast.match_case) and n.guard}
+        tests |= {id(test) for n in nodes if isinstance(n, ast.comprehension) for test in n.ifs}
         index_nodes = {id(n.slice) for n in nodes if isinstance(n, ast.Subscript)}
-        parents = {id(child): node for node in nodes for child in ast.iter_child_nodes(node)}
-        skipped = {id(n) for d in function.decorator_list for n in ast.walk(d)}
-        if function.name in unread:
-            skipped |= {id(n.value) for n in nodes if isinstance(n, ast.Return)}
-        if ast.get_docstring(function):
-            skipped |= {id(n) for n in ast.walk(function.body[0])}
-        for place, node in enumerate(nodes):
-            if node is function or id(node) in skipped or not hasattr(node, "lineno"):
+        for node in nodes:
+            if not line_of(node):
                 continue
             statement = node
-            while not isinstance(statement, ast.stmt):
+            while not isinstance(statement, ast.stmt | ast.match_case):
                 statement = parents[id(statement)]
-            fields = sorted(indexes & names if id(node) in index_nodes else names - indexes)
-            choices = changes(node, fields, id(node) in tests)
+            fields = indexes & names if id(node) in index_nodes else names - indexes
+            if is_constant_name(node):
+                fields = {other for other in fields if alike(node.id, other)}  # type: ignore[attr-defined]
+            choices = changes(node, sorted(fields), id(node) in tests)
             where = text(statement) if choices else ""
             if where in ("return", "continue", "break"):
                 where = f"{text(parents[id(statement)])}: {where}"
             for kind, other in choices:
-                change = describe(node, kind, other)
-                yield Mutant(module, function.name, node.lineno, place, kind, other, where, change)
+                change, place = describe(node, kind, other), places[id(node)]
+                yield Mutant(module, name, line_of(node), place, kind, other, where, change)
+
+
+def mutants_of(path: Path, package: Path, unread: set[str]) -> Iterator[Mutant]:
+    """Every mistake that can be made in a file."""
+    tree = ast.parse(path.read_text())
+    module = ".".join(path.relative_to(package).with_suffix("").parts)
+    if module.split(".")[0] in PYTHON:
+        values = vars(importlib.import_module(f"pyvirt_edu.{module}"))
+        yield from mutants_in(tree, module, dict(python_functions(tree)), set(), values)
+    else:
+        yield from mutants_in(tree, module, {f.name: f for f in core_functions(tree)}, unread, {})
 
 
 @functools.cache
-def all_mutants(folders: tuple[str, ...]) -> list[Mutant]:
+def all_mutants(folder: str) -> list[Mutant]:
     package = ROOT / "pyvirt_edu"
-    files = [p for folder in folders for p in sorted((package / folder).glob("*.py"))]
     unread = unread_results([ast.parse(path.read_text()) for path in sorted(package.rglob("*.py"))])
-    return [m for path in files for m in mutants_of(path, package, unread)]
+    return [m for path in sorted((package / folder).rglob("*.py")) for m in mutants_of(path, package, unread)]
 
 
-def draw(count: int, seed: int, folders: tuple[str, ...]) -> list[Mutant]:
-    """Mutants, every line of machine code being as likely as every other."""
+def draw(count: int, seed: int, folder: str) -> list[Mutant]:
+    """Mutants of a folder, every line in which there can be one being as likely as every other."""
     by_line: dict[tuple[str, int], list[Mutant]] = {}
-    for mutant in all_mutants(folders):
+    for mutant in all_mutants(folder):
         by_line.setdefault((mutant.module, mutant.line), []).append(mutant)
     rng = random.Random(seed)
     lines = list(by_line)
@@ -258,43 +346,10 @@ def draw(count: int, seed: int, folders: tuple[str, ...]) -> list[Mutant]:
     return list(chosen)
 
 
-SWITCH = '''"""Which mutant this process is."""
-
-import ctypes
-import mmap
-
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
-
-from .jit import core
-
-PLACE = 0x10_0000_0000  # a page of our own, where nothing else is mapped
-_map = ctypes.CDLL(None, use_errno=True).mmap
-_map.restype = ctypes.c_void_p
-_map.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
-FIXED_NOREPLACE = 0x100000
-if _map(PLACE, 4096, 3, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | FIXED_NOREPLACE, -1, 0) != PLACE:
-    raise OSError("no room for the number of the mutant")
-
-
-@intrinsic
-def _number(typing):
-    def generate(context, builder, signature, arguments):
-        word = ir.IntType(64)
-        return builder.load(ir.Constant(word, PLACE).inttoptr(word.as_pointer()))
-
-    return types.uint64(), generate
-
-
-@core
-def _mutant():
-    return _number()
-'''
-
-
-def _guard(number: int, op: ast.cmpop) -> ast.expr:
-    return ast.Compare(ast.Call(ast.Name("_mutant", ast.Load()), [], []), [op], [ast.Constant(number)])
+def shares(count: int, of: Mapping[str, int]) -> dict[str, int]:
+    """How many mutants each folder has of so many."""
+    ends = [round(count * end / sum(of.values())) for end in accumulate(of.values(), initial=0)]
+    return {folder: end - start for folder, (start, end) in zip(of, pairwise(ends))}
 
 
 class _Plant(ast.NodeTransformer):
@@ -308,44 +363,59 @@ class _Plant(ast.NodeTransformer):
         originals = [(number, m, mutated(node, m.kind, m.other)) for number, m in plans]
         result: ast.AST = self.generic_visit(node)
         for number, mutant, wrong in originals:
-            if isinstance(result, ast.stmt) and mutant.kind == "statement":
-                result = ast.If(_guard(number, ast.NotEq()), [result], [])
+            awake = ast.Call(ast.Name("_awake", ast.Load()), [ast.Constant(number)], [])
+            asleep = ast.UnaryOp(ast.Not(), awake)
+            if isinstance(result, ast.match_case):
+                result.guard = ast.BoolOp(ast.And(), [asleep, result.guard]) if result.guard else asleep
+            elif isinstance(result, ast.stmt) and mutant.kind == "statement":
+                result = ast.If(asleep, [result], [])
             elif isinstance(result, ast.stmt):
-                result = ast.If(_guard(number, ast.Eq()), [wrong], [result])  # type: ignore[list-item]
+                result = ast.If(awake, [wrong], [result])  # type: ignore[list-item]
             else:
-                result = ast.IfExp(_guard(number, ast.Eq()), wrong, result)  # type: ignore[arg-type]
+                result = ast.IfExp(awake, wrong, result)  # type: ignore[arg-type]
         return result
 
 
-def plant(numbered: dict[int, Mutant], folder: Path) -> None:
-    """Make a copy of package and tests whose core holds all these mutants."""
+def planted(tree: ast.Module, numbered: Mapping[int, Mutant]) -> ast.Module:
+    """A module with all these mutants in it; its tree is used up."""
+    nodes = list(ast.walk(tree))
+    at: dict[int, list[tuple[int, Mutant]]] = {}
+    for number, mutant in numbered.items():
+        at.setdefault(id(nodes[mutant.node]), []).append((number, mutant))
+    _Plant(at).visit(tree)
+    return ast.fix_missing_locations(tree)
+
+
+def plant(numbered: Mapping[int, Mutant], folder: Path) -> None:
+    """Make a copy of package and tests that holds all these mutants."""
     shutil.rmtree(folder, ignore_errors=True)
     copy_tests(folder)
     package = folder / "pyvirt_edu"
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "pyvirt_edu", package, ignore=ignore)
-    (package / "machine" / "mutant_switch.py").write_text(SWITCH)
-    by_module: dict[str, list[tuple[int, Mutant]]] = {}
+    shutil.copytree(ROOT / "pyvirt_edu", package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(Path(__file__).with_name("switch.py"), package / "machine" / "mutant_switch.py")
+    by_module: dict[str, dict[int, Mutant]] = {}
     for number, mutant in numbered.items():
-        by_module.setdefault(mutant.module, []).append((number, mutant))
+        by_module.setdefault(mutant.module, {})[number] = mutant
     for module, items in by_module.items():
-        path = package / (module.replace(".", "/") + ".py")
-        tree = ast.parse(path.read_text())
-        at: dict[int, list[tuple[int, Mutant]]] = {}
-        for function in core_functions(tree):
-            nodes = list(ast.walk(function))
-            for number, mutant in items:
-                if mutant.function == function.name:
-                    at.setdefault(id(nodes[mutant.node]), []).append((number, mutant))
-        tree = _Plant(at).visit(tree)
-        start = next(i for i, n in enumerate(tree.body) if isinstance(n, ast.ImportFrom) and n.level)
-        tree.body.insert(start, ast.parse("from pyvirt_edu.machine.mutant_switch import _mutant").body[0])
-        path.write_text(ast.unparse(ast.fix_missing_locations(tree)) + "\n")
+        path = package.joinpath(*module.split(".")).with_suffix(".py")
+        tree = planted(ast.parse(path.read_text()), items)
+        awake = "awake_in_python" if module.split(".")[0] in PYTHON else "awake"
+        line = f"from pyvirt_edu.machine.mutant_switch import {awake} as _awake"
+        tree.body.insert(imports_begin(tree), ast.parse(line).body[0])
+        path.write_text(ast.unparse(tree) + "\n")
+
+
+def imports_begin(tree: ast.Module) -> int:
+    """Behind the docstring and what Python wants to come first."""
+    first = [isinstance(n, ast.ImportFrom) and n.module == "__future__" for n in tree.body]
+    return first.index(True) + 1 if any(first) else int(ast.get_docstring(tree) is not None)
 
 
 def copy_tests(folder: Path) -> None:
-    """The tests as they are now, beside the package."""
-    shutil.rmtree(folder / "tests", ignore_errors=True)
+    """The tests as they are now, and the notebooks that one of them executes, beside the package."""
+    ignore = shutil.ignore_patterns("__pycache__", "mutants")
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__", "mutants"))
+    for name in ("tests", "book"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     shutil.copy(ROOT / "pyproject.toml", folder)
