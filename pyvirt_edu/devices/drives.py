@@ -16,8 +16,6 @@ from .ide import (
     DRIVES,
     HEADS,
     MULTIPLE,
-    NATIVE_HEADS,
-    NATIVE_TRACK,
     READY,
     REQUEST,
     REQUEST_COUNT,
@@ -61,8 +59,7 @@ class Drives:
         d, words, disk = self._machine._a.devices, self._words(number), self.disks[number]
         if disk is not None:
             d[words + SECTORS], d[words + CACHE], d[words + MULTIPLE] = disk.sectors, 1, 0
-            d[words + HEADS] = d[words + NATIVE_HEADS] = HEAD_COUNT
-            d[words + TRACK] = d[words + NATIVE_TRACK] = TRACK_SECTORS
+            d[words + HEADS], d[words + TRACK] = HEAD_COUNT, TRACK_SECTORS
             d[words + STATUS] = READY
 
     def reset(self) -> None:

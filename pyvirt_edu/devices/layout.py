@@ -88,4 +88,4 @@ SERVICE_FLOPPY = 64
 
 # Interrupt request lines of a PC
 IRQ_TIMER, IRQ_KEYBOARD, IRQ_SERIAL, IRQ_FLOPPY, IRQ_RTC = 0, 1, 4, 6, 8
-IRQ_NIC, IRQ_MOUSE, IRQ_X87, IRQ_IDE, IRQ_IDE2 = 11, 12, 13, 14, 15
+IRQ_MOUSE, IRQ_X87, IRQ_IDE = 12, 13, 14  # the second IDE channel has the line after

@@ -36,7 +36,6 @@ class CostModel:
     multiply: int = _price(4, "FOG: MUL and IMUL r32, latency 4")
     divide: int = _price(39, "FOG: DIV r32, latency 39")
     string: int = _price(2, "FOG: REP MOVS and STOS, about 1 to 2 cycles a repetition")
-    string_start: int = _price(12, "FOG: REP start-up, 10 to 15 micro-ops")
     shift_double: int = _price(4, "FOG: SHLD and SHRD, latency 4")
     call: int = _price(4, "FOG: near CALL and RET, 4 micro-ops")
     far: int = _price(28, "FOG: far JMP, CALL, RET in protected mode, 21 to 33")

@@ -184,7 +184,6 @@ SCRATCH = 8000  # the last words of the row table
     D_UOP,  # next free micro-op
     D_START,  # offset of the instruction in its block
     D_ORDINAL,
-    D_FIRST,  # first micro-op of the instruction
     D_ACCESSES,  # data accesses of the block so far
     D_ENDS,  # 1: the block ends here
     D_FALLS,  # 1: and a micro-op must say where to go on
@@ -208,7 +207,7 @@ SCRATCH = 8000  # the last words of the row table
     D_IMMEDIATE2,
     D_ROW,
     D_MODRM,
-) = range(32)
+) = range(31)
 
 MAX_LENGTH = 15
 
@@ -1286,7 +1285,6 @@ def decode_instruction(m):
     d[D_FALLS] = 0
     d[D_COST] = 0
     first = d[D_UOP]
-    d[D_FIRST] = first
     number = find_row(m, decode_prefixes(m))
     if number == 0:
         d[D_FAULT] = UD + 1

@@ -20,7 +20,6 @@ REASONS = (
     "exception",
     "shutdown",
     "trace-full",
-    "internal",
     "service",
     "idle",
 )
@@ -41,7 +40,6 @@ MEANINGS = {
     "reset": "the guest has reset the PC: processor and devices stand as after power on",
     "shutdown": "triple fault: the processor has shut down; restore a snapshot, rewind or reset",
     "crash": "the guest did what its hypervisor has no answer to: `why` of its gates says what",
-    "internal": "the core reports a state it cannot be in: please report this",
 }
 
 VECTOR_NAMES = {

@@ -8,7 +8,6 @@ import numpy as np
 from .code_pages import invalidate_granules, reset_blocks
 from .handles import cpu, page_flags
 from .hostaccess_ops import (
-    HOST_CLEAN_PAGES,
     HOST_DMA_READ,
     HOST_DMA_WRITE,
     HOST_FLUSH_FAST,
@@ -75,10 +74,6 @@ def host_access(m, operation, address, value):
         flush_fast(m)
     elif operation == HOST_TRANSLATE:
         return peek_translation(m, address)
-    elif operation == HOST_CLEAN_PAGES:
-        for i in range(flags.size):
-            flags[i] &= np.uint8(0xFF - PAGE_DIRTY)
-        flush_fast(m)
     elif operation == HOST_UPDATE_SEGMENTS:
         for i in range(8):
             update_ends(m, np.uint64(i))

@@ -37,7 +37,6 @@ from .layout import (
     CYCLES,
     DB,
     DELIVERED_AT,
-    DELIVERING,
     DF_FAULT,
     DR7,
     DS,
@@ -466,7 +465,6 @@ def deliver(m, vector, kind, error):
         if kind == EXCEPTION and intercepted(m, vector, error):
             break
         c[DELIVERED_AT] = c[CYCLES]
-        c[DELIVERING] = 0x100 | vector
         if c[CR0] & CR0_PE:
             deliver_protected(m, vector, kind, error)
         else:
@@ -489,7 +487,6 @@ def deliver(m, vector, kind, error):
             break
         kind = EXCEPTION
         external = 1
-    c[DELIVERING] = 0
     if c[EVENT]:
         return 0
     if vector == DB:

@@ -76,16 +76,12 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("stop", 1),  # nonzero: end the block after the current instruction
     ("attention", 1),  # nonzero: look at the fields below before the next instruction
     ("shadow", 1),  # SHADOW_ bits: STI, MOV SS or POP SS hold interrupts off
-    ("shadow_rip", 1),
     ("halted", 1),
     ("interrupt_line", 1),  # 0, or 0x100 | vector
     ("nmi_pending", 1),
     ("nmi_blocked", 1),
     ("debug_pending", 1),  # DR6 bits to report after this instruction
-    ("delivering", 1),  # vector being delivered | 0x100, for double faults
     ("trap_after", 1),  # TF was set when the instruction began
-    ("current_block", 1),
-    ("next_rip", 1),  # set for assists: the instruction after this one
     ("instruction_rip", 1),
     ("single", 1),  # nonzero: blocks of one instruction
     ("tracing", 1),
@@ -124,7 +120,7 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("ferr", 1),  # the x87 reports an error and CR0.NE is clear (IRQ 13 on a PC)
     ("delivered_at", 1),  # cycle count at which the last exception or interrupt began
     ("repeating", 1),  # 1 + RIP of a repeated string instruction that has iterations left
-    ("reserved", 55),
+    ("reserved", 59),
 )
 
 CPU_DTYPE = np.dtype([(n, "<u8") if k == 1 else (n, "<u8", (k,)) for n, k in _FIELDS])
@@ -193,10 +189,7 @@ INTERRUPT_LINE = _offset("interrupt_line")
 NMI_PENDING = _offset("nmi_pending")
 NMI_BLOCKED = _offset("nmi_blocked")
 DEBUG_PENDING = _offset("debug_pending")
-DELIVERING = _offset("delivering")
 TRAP_AFTER = _offset("trap_after")
-CURRENT_BLOCK = _offset("current_block")
-NEXT_RIP = _offset("next_rip")
 INSTRUCTION_RIP = _offset("instruction_rip")
 SINGLE = _offset("single")
 TRACING = _offset("tracing")
@@ -278,10 +271,9 @@ EVENT_SLOW = 0x1000  # the slow path has news (STOP, cycles), the access itself 
     EXIT_EXCEPTION,
     EXIT_SHUTDOWN,
     EXIT_TRACE_FULL,
-    EXIT_INTERNAL,
     EXIT_SERVICE,
     EXIT_IDLE,
-) = range(16)
+) = range(15)
 
 # The mode key: what a decoded block depends on besides its bytes
 MODE_CODE32 = 1  # CS.D
@@ -294,7 +286,7 @@ MODE_USER = 8  # CPL 3, for links only
 PAGE = 4096
 # One byte of flags for each physical page. Only a page whose flags are exactly
 # PAGE_DIRTY may be written by the fast path; any other bit needs the slow path to act.
-PAGE_DIRTY, PAGE_CODE, PAGE_WATCH, PAGE_TRACED, PAGE_MMIO = 1, 2, 4, 8, 16
+PAGE_DIRTY, PAGE_CODE, PAGE_TRACED, PAGE_MMIO = 1, 2, 8, 16
 
 # How memory is accessed
 WRITE, USER, EXEC, PROBE = 1, 2, 4, 8
@@ -390,12 +382,6 @@ MAX_REGIONS = 64
 
 # A unit gets one address, of an array of words: pointers to the arrays above, a few sizes,
 # and the entry points of the other units.
-HANDLE_NAMES = (
-    "CPU RAM RAM_SIZE PAGE_FLAGS PAGE_CODE PAGE_BLOCKS FAST TLB UOPS BLOCKS BUCKETS LINKS "
-    "PORTS REGIONS REGION_COUNT COSTS BREAKPOINTS DECODE ROWS TRACE TRACE_ROOM TRACE_USED "
-    "UOPS_USED BLOCKS_USED TRACE_CPU WATCHES WATCH_COUNT DEVICES DEVICE_BYTES RAM_END "
-    "CPUS ALL_FAST ALL_LINKS"
-).split()
 (
     H_CPU,
     H_RAM,

@@ -84,7 +84,6 @@ from .layout import (
     MODE,
     MODE_SINGLE,
     MODE_USER,
-    NEXT_RIP,
     PROBE,
     RAX,
     RCX,
@@ -985,7 +984,6 @@ def run(m, a_, b_, c_):
                     c[CC_RESULT] = result
                     c[CC_CARRIES] = carries
                     c[INSTRUCTION_RIP] = rip + u.rip
-                    c[NEXT_RIP] = rip + u.next
                     c[RIP] = rip + u.next
                     c[EXIT_LENGTH] = np.uint64(u.next) - np.uint64(u.rip)
                     quiet = call_unit(m, np.uint64(u.a), np.uint64(u.op), u.disp, u.imm)

@@ -23,7 +23,6 @@ from .layout import (
     LIMIT,
     NP,
     RSP,
-    SELECTOR,
     SS,
     SS_FAULT,
 )
@@ -180,8 +179,3 @@ def push(m, size, value):
     write_segment(m, SS, place, size, value)
     if not c[EVENT]:
         set_stack_pointer(m, place)
-
-
-@core
-def current_selector(m, seg):
-    return cpu(m)[SELECTOR + seg]

@@ -54,7 +54,6 @@ from .x87_formats import (
 
 EXCEPTIONS = IE | DE | ZE | OE | UE | PE
 CONTROL_AT_INIT = 0x37F
-CONTROL_AT_RESET = 0x40
 CONTROL_WRITABLE = 0x1F3F  # bit 6 reads as 1
 TOP_SHIFT, TOP_MASK = 11, 0x3800
 
