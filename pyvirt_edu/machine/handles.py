@@ -6,6 +6,8 @@ over memory that NumPy owns; making one costs a load.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -105,7 +107,7 @@ def _call(typing, entry, m, a, b, c):
     return types.uint64(*[types.uint64] * 5), generate
 
 
-def _raw_load(bits):
+def _raw_load(bits: int) -> Any:
     @intrinsic
     def load(typing, array, offset):
         def generate(context, builder, signature, arguments):
@@ -120,7 +122,7 @@ def _raw_load(bits):
     return load
 
 
-def _raw_store(bits):
+def _raw_store(bits: int) -> Any:
     @intrinsic
     def store(typing, array, offset, value):
         def generate(context, builder, signature, arguments):

@@ -16,18 +16,29 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "pyvirt_edu"
 NOTEBOOKS = sorted(p for folder in ("book", "exercises") for p in (ROOT / folder).rglob("*.ipynb"))
 
+CORE_FOLDERS = ("machine", "devices")
+#: Their functions have Numba's types.
+CORE_MAKERS = {"core", "core_hot", "core_inlined", "unit", "intrinsic"}
+
 HEAVY = {"IPython", "capstone", "ipywidgets", "llvmlite", "numba", "numpy", "pandas", "plotly"}
 
-#: From the bottom up; a module may import from its own layer's package and from lower ones.
+#: From the bottom up; a module may import from its own package and from lower layers. Some are
+#: still to come: fullvirt, paravirt, hvm, datacenter, compare, grading.
 LAYERS = (
     {"machine"},
     {"devices"},
     {"guests"},
+    {"computer"},
     {"hypervisor"},
     {"fullvirt", "paravirt", "hvm"},
     {"datacenter"},
+    {"compare"},
     {"lab", "grading"},
+    {"bench", "commands"},
+    {"cli"},
 )
+#: Above all of them, and imported by them too: its public names are strings until they are used.
+TOP = "__init__"
 
 
 def child(code: str) -> str:
@@ -81,16 +92,64 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             names.update(".".join([*base, *filter(None, [node.module]), a.name]) for a in node.names)
-    return {name.split(".")[1] for name in names if name.startswith("pyvirt_edu.")}
+    parts = {name.split(".")[1] for name in names if name.startswith("pyvirt_edu.")}
+    exports = {name: module.split(".")[0] for name, module in pyvirt_edu._EXPORTS.items()}
+    return {exports.get(part, part) for part in parts} - {"__version__", "__file__"}
+
+
+def test_every_part_has_a_layer() -> None:
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")}
+    assert parts - {TOP} <= set().union(*LAYERS)
 
 
 def test_imports_point_downward() -> None:
     level = {name: number for number, layer in enumerate(LAYERS) for name in layer}
     for path in PACKAGE.rglob("*.py"):
-        own = path.relative_to(PACKAGE).parts[0]
-        if own in level:
-            for name in imports(path) & level.keys() - {own}:
+        own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if own != TOP:
+            for name in imports(path) - {own}:
                 assert level[name] < level[own], f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_the_top_imports_nothing() -> None:
+    """Before a name is used; what type checkers read does not count."""
+    body = ast.parse((PACKAGE / f"{TOP}.py").read_text(encoding="utf-8")).body
+    found = [node for node in body if isinstance(node, ast.ImportFrom)]
+    assert {node.module for node in found if not node.level} == {"__future__", "typing"}
+    assert not [ast.unparse(node) for node in found if node.level]
+
+
+def unhinted(source: str) -> list[str]:
+    """Functions outside the core that do not say the types of what they take and return."""
+    found = []
+
+    def look(node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                if CORE_MAKERS & {d.id for d in child.decorator_list if isinstance(d, ast.Name)}:
+                    continue
+                given = child.args
+                taken = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+                bare = [a.arg for a in taken if a and not a.annotation and a.arg not in ("self", "cls")]
+                if bare or child.returns is None:
+                    found.append(f"line {child.lineno}: {child.name}")
+            look(child)
+
+    look(ast.parse(source))
+    return found
+
+
+def test_python_beside_the_core_has_hints() -> None:
+    """mypy is lenient with the folders of the core, whose types are Numba's: see pyproject.toml."""
+    for folder in CORE_FOLDERS:
+        for path in (PACKAGE / folder).rglob("*.py"):
+            assert not unhinted(path.read_text(encoding="utf-8")), path.relative_to(ROOT)
+
+
+def test_missing_hints_are_found() -> None:
+    core = "@core\ndef add(m, a):\n    return a\n"
+    python = "class C:\n    def f(self, a: int, *b: int):\n        def g(a) -> int: ...\n"
+    assert unhinted(core + python) == ["line 5: f", "line 6: g"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
