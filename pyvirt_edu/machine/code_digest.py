@@ -22,12 +22,13 @@ from typing import Any
 import numpy as np
 
 
-def sources_digest(folders: Iterable[Path], key: str) -> str:
-    """A digest of all source files of the core, and of what else the index depends on."""
+def sources_digest(package: Path, folders: Iterable[str], key: str) -> str:
+    """A digest of all source files of the core, sub-folders too, and of what else the index depends on."""
     digest = hashlib.sha256(key.encode())
     for folder in folders:
-        for path in sorted(folder.glob("*.py")):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        for path in sorted((package / folder).rglob("*.py")):
+            source = path.read_bytes()
+            digest.update(f"{path.relative_to(package).as_posix()}\0{len(source)}\0".encode() + source)
     return digest.hexdigest()[:24]
 
 

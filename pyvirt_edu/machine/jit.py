@@ -31,13 +31,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+import pyvirt_edu
+
 from .code_digest import CodeDigest, definition, sources_digest
 
-HERE = Path(__file__).parent
+PACKAGE = Path(pyvirt_edu.__file__).resolve().parent
+#: Functions of the core live here and nowhere else; a test looks.
+CORE_FOLDERS = ("machine", "devices")
 SIGNATURE = "uint64(uint64,uint64,uint64,uint64)"
 ENTRY_TYPE = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
 
@@ -188,7 +192,7 @@ def cache_directories() -> list[Path]:
     return [first] + ([Path(shared)] if shared else [])
 
 
-def _function(name: str) -> Callable[..., Any]:
+def _function(name: str) -> FunctionType:
     return getattr(importlib.import_module(unit_module(name)), name)  # type: ignore[no-any-return]
 
 
@@ -202,7 +206,7 @@ def unit_module(name: str) -> str:
 def unit_digests() -> dict[str, str]:
     """What the machine code of each unit depends on: its functions, Numba, the processor."""
     key = _platform_key()
-    sources = sources_digest([HERE, HERE.parent / "devices"], key)
+    sources = sources_digest(PACKAGE, CORE_FOLDERS, key)
     file = f"index-{sources}.json"
     for directory in cache_directories():
         try:
@@ -210,7 +214,7 @@ def unit_digests() -> dict[str, str]:
         except (OSError, ValueError):
             continue
     digest = CodeDigest()
-    made = f"{key}|{digest.of(_unsigned)}|{digest.of(_core)}"
+    made = f"{key}|{digest.of(_unsigned)}|{digest.of(_core)}|{digest.of(_compile)}"
     digests = {
         name: hashlib.sha256(f"{made}|{digest.of(_function(name))}".encode()).hexdigest()[:24]
         for name, _ in UNITS
@@ -231,7 +235,15 @@ def _keep(file: str, data: bytes) -> None:
         print(f"pyvirt_edu: cannot keep compiled code in {directory}: {error}", file=sys.stderr)
 
 
-def _load(name: str, digest: str) -> tuple[bytes, str] | None:
+class CompiledUnit(NamedTuple):
+    """What the cache keeps of a unit."""
+
+    code: Any  # as Numba serializes it
+    symbol: str
+    seconds: float  # of the processor, to compile it
+
+
+def _load(name: str, digest: str) -> CompiledUnit | None:
     for directory in cache_directories():
         try:
             data = (directory / f"{name}-{digest}.unit").read_bytes()
@@ -239,12 +251,12 @@ def _load(name: str, digest: str) -> tuple[bytes, str] | None:
             continue
         check, body = data[:32], data[32:]
         if hashlib.sha256(body).digest() == check:  # a torn or foreign file is compiled anew
-            return pickle.loads(body)
+            return CompiledUnit(*pickle.loads(body))
     return None
 
 
-def _store(name: str, digest: str, item: tuple[Any, str]) -> None:
-    body = pickle.dumps(item)
+def _store(name: str, digest: str, item: CompiledUnit) -> None:
+    body = pickle.dumps(tuple(item))  # plain: this module may be __main__
     _keep(f"{name}-{digest}.unit", hashlib.sha256(body).digest() + body)
     month_ago = time.time() - 30 * 86400
     for old in cache_directories()[0].glob(f"{name}-*.unit"):
@@ -252,28 +264,38 @@ def _store(name: str, digest: str, item: tuple[Any, str]) -> None:
             old.unlink(missing_ok=True)
 
 
-def compile_unit(name: str) -> tuple[Any, str]:
-    """Compile one unit now and keep it; returns the serialized code and its symbol."""
+def _compile(function: FunctionType) -> CompiledUnit:
     from numba import cfunc
 
-    compiled = cfunc(SIGNATURE, error_model="numpy", boundscheck=CHECKED, _nrt=False)(
-        _unsigned(_function(name))  # type: ignore[arg-type]
-    )
-    item = (compiled._library.serialize_using_object_code(), compiled._wrapper_name)
+    start = time.process_time()
+    compiled = cfunc(SIGNATURE, error_model="numpy", boundscheck=CHECKED, _nrt=False)(_unsigned(function))
+    code = compiled._library.serialize_using_object_code()
+    return CompiledUnit(code, compiled._wrapper_name, time.process_time() - start)
+
+
+def compile_unit(name: str) -> CompiledUnit:
+    """Compile one unit now and keep it."""
+    item = _compile(_function(name))
     _store(name, unit_digests()[name], item)
     return item
+
+
+def compile_seconds() -> dict[str, float]:
+    """What each unit in the cache took to compile, in seconds of the processor."""
+    items = {name: _load(name, digest) for name, digest in unit_digests().items()}
+    return {name: item.seconds for name, item in items.items() if item}
 
 
 _libraries: dict[str, Any] = {}  # keeps the code alive
 _addresses: dict[str, int] = {}
 
 
-def _address(name: str, item: tuple[Any, str]) -> int:
+def _address(name: str, item: CompiledUnit) -> int:
     from numba.core.registry import cpu_target
 
-    library = cpu_target.target_context.codegen().unserialize_library(item[0])
+    library = cpu_target.target_context.codegen().unserialize_library(item.code)
     _libraries[name] = library
-    return library.get_pointer_to_function(item[1])
+    return library.get_pointer_to_function(item.symbol)
 
 
 def missing_units() -> list[str]:
@@ -302,13 +324,12 @@ def compile_missing(progress: Callable[[int, int, str], None] | None = None) -> 
         return
     running: dict[str, subprocess.Popen[bytes]] = {}
     queue, failed = list(names), []
-    root = str(Path(__file__).resolve().parents[2])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
-    environment["PYVIRT_UNITS_ONLY"] = "1"
+    paths = os.pathsep.join([str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths, "PYVIRT_UNITS_ONLY": "1"}
     while queue or running:
         while queue and len(running) < max(1, os.cpu_count() or 1):
             name = queue.pop(0)
-            command = [sys.executable, "-m", "pyvirt_edu.machine.jit", name]
+            command = [sys.executable, "-m", __name__, name]
             running[name] = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
         for name, process in list(running.items()):
             try:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import pyvirt_edu
+from pyvirt_edu.machine.code_digest import sources_digest
 
 PACKAGE = Path(pyvirt_edu.__file__).parent
 ASK = "import json; from pyvirt_edu.machine import jit; print(json.dumps(jit.unit_digests()))"
@@ -55,6 +56,29 @@ def test_a_callee_changes_its_callers_units(original: tuple[Path, dict[str, str]
     assert changed_by(original, "loop.py", "value >> 8 & 0xFF", "value >> 9 & 0xFF") == {"run"}
     assert changed_by(original, "cpuid.py", "c[RBX] = 0\n", "c[RBX] = 1\n") == {"assist_system"}
     assert "run" not in changed_by(original, "flags.py", "def write_eflags(", "def write_eflags(unused, ")
+
+
+def test_sub_folders_count(original: tuple[Path, dict[str, str]]) -> None:
+    """An edit in a room of the machine is noticed, and which room a file is in matters too."""
+    root, before = original
+    machine = root / PACKAGE.name / "machine"
+    text = (machine / "cpuid.py").read_text(encoding="utf-8")
+    (machine / "room").mkdir()
+    (machine / "room" / "__init__.py").write_text("", encoding="utf-8")
+    (machine / "room" / "levels.py").write_text("HIGHEST_LEAF = 2\n", encoding="utf-8")
+    moved = text.replace("HIGHEST_LEAF = 2", "from .room.levels import HIGHEST_LEAF")
+    assert moved != text
+    try:
+        (machine / "cpuid.py").write_text(moved, encoding="utf-8")
+        assert digests(root) == before
+        assert changed_by(original, "room/levels.py", "2", "1") == {"assist_system"}
+        whole = sources_digest(root / PACKAGE.name, ["machine"], "")
+        shutil.move(machine / "room" / "levels.py", machine / "levels.py")
+        assert sources_digest(root / PACKAGE.name, ["machine"], "") != whole
+    finally:
+        (machine / "cpuid.py").write_text(text, encoding="utf-8")
+        shutil.rmtree(machine / "room")
+        (machine / "levels.py").unlink(missing_ok=True)
 
 
 def test_a_constant_changes_those_who_name_it(original: tuple[Path, dict[str, str]]) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from pyvirt_edu.hypervisor import instructions
 
-from . import judge
+from . import judge, mutate
 from .mutate import (
     EQUIVALENT,
     SHARES,
@@ -203,6 +203,14 @@ def test_shares() -> None:
     assert shares(6, SHARES) == {"machine": 5, "hypervisor": 1}
     numbered = dict(enumerate([*draw(9, 7, "machine"), *draw(9, 7, "hypervisor")], 1))
     assert list(first_of(numbered, shares(5, SHARES))) == [1, 2, 3, 4, 10]
+
+
+def test_sub_folders_have_mutants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = tmp_path / "pyvirt_edu" / "machine" / "room"
+    room.mkdir(parents=True)
+    (room / "part.py").write_text("@core\ndef f(m, a):\n    return a + 1\n", encoding="utf-8")
+    monkeypatch.setattr(mutate, "ROOT", tmp_path)
+    assert {m.module for m in all_mutants.__wrapped__("machine")} == {"machine.room.part"}
 
 
 def test_equivalent_mutants_are_few_and_still_there() -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+import pyvirt_edu
 from pyvirt_edu.machine import jit
 
-PACKAGE = Path(jit.__file__).parents[1]
-DECORATORS = {"core", "core_inlined", "unit"}
+PACKAGE = Path(pyvirt_edu.__file__).parent
+DECORATORS = {"core", "core_hot", "core_inlined", "unit"}
 #: Modules that may compute with floats. Not even the x87's: its numbers are the same on every host.
 FLOATING: set[str] = set()
 
@@ -42,16 +43,41 @@ def float_makers(function: ast.FunctionDef) -> list[str]:
     return found
 
 
-MODULES = {
-    f"pyvirt_edu.{folder}.{path.stem}": functions
-    for folder in ("machine", "devices")
-    for path in sorted((PACKAGE / folder).glob("*.py"))
-    if (functions := list(core_functions(path.read_text(encoding="utf-8"))))
-}
+def core_modules(package: Path) -> dict[str, list[ast.FunctionDef]]:
+    """The functions of the core, by module."""
+    return {
+        ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__"): functions
+        for path in sorted(package.rglob("*.py"))
+        if (functions := list(core_functions(path.read_text(encoding="utf-8"))))
+    }
+
+
+MODULES = core_modules(PACKAGE)
 
 
 def test_the_core_is_found() -> None:
-    assert {jit.unit_module(name) for name, _ in jit.UNITS} <= MODULES.keys()
+    """What the decorators made is what the search finds: no decorator of the core is forgotten."""
+    made = set()
+    for path in PACKAGE.rglob("*.py"):
+        if path.relative_to(PACKAGE).parts[0] in jit.CORE_FOLDERS:
+            name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+            for value in vars(importlib.import_module(name.removesuffix(".__init__"))).values():
+                function = value if hasattr(value, "is_unit") else getattr(value, "core_source", None)
+                if function is not None:
+                    made.add((function.__module__, function.__name__))
+    assert made == {(module, function.name) for module in MODULES for function in MODULES[module]}
+
+
+def test_the_core_lives_where_its_digest_looks() -> None:
+    assert {module.split(".")[1] for module in MODULES} == set(jit.CORE_FOLDERS)
+
+
+def test_sub_folders_are_searched(tmp_path: Path) -> None:
+    room = tmp_path / "pyvirt_edu" / "machine" / "room"
+    room.mkdir(parents=True)
+    (room / "part.py").write_text("@core_hot\ndef f(m):\n    return 0.5\n", encoding="utf-8")
+    found = core_modules(tmp_path / "pyvirt_edu")
+    assert [float_makers(f) for f in found["pyvirt_edu.machine.room.part"]] == [["line 3: 0.5"]]
 
 
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - FLOATING))
