@@ -110,9 +110,12 @@ from .layout import (
     SELECTOR,
     SERVICE,
     SHADOW,
+    SHADOW_DEBUG,
+    SHADOW_NEXT,
     T0,
     TIMER,
     TRACING,
+    TRAP_AFTER,
     WALK_REFERENCES,
     X87_CONTROL,
     X87_VALID,
@@ -1040,6 +1043,7 @@ class Machine:
             a.page_flags[dirty] &= 0xFF - PAGE_DIRTY
             a.forget_writable()
         extra: dict[str, Any] = {"exits": list(self._exits), "queue": list(self._queue)}
+        extra["asking"] = self._pending is not None and not self._c[REPLAY_COUNT]
         devices = None
         if self._platform is not None:
             extra["platform"] = self._platform.state()
@@ -1081,6 +1085,10 @@ class Machine:
         self._table = snapshot.table
         a.words[:] = snapshot.cpu
         a.tlb[:] = snapshot.tlb
+        if snapshot.extra.get("asking"):  # nobody answers that read any more: its instruction begins anew
+            self._c[TRAP_AFTER] = 0
+            if self._c[SHADOW]:
+                self._c[SHADOW] = self._c[SHADOW] & SHADOW_DEBUG | SHADOW_NEXT
         state_digest.recompute(a, self._host)
         if self._platform is not None and snapshot.devices is not None:
             a.devices[:], a.device_bytes[:] = snapshot.devices

@@ -447,6 +447,23 @@ def test_snapshots_restore_everything() -> None:
     assert m.digest() == end
 
 
+@pytest.mark.parametrize("before", ["or dword [esp], 0x100\n popfd", "sti"])
+def test_a_snapshot_while_a_read_waits(before: str) -> None:
+    """Restored, the instruction begins anew: no single-step trap and no interrupt comes before it."""
+    m = machine(f"pushfd\n {before}\n in al, 0x80\n nop\n hlt")
+    m.claim_port(0x80)
+    m.break_on(1)
+    if before == "sti":
+        m.inject(0x20)
+    first = m.run()
+    m.restore(m.snapshot())
+    again = m.run(max_instructions=10)
+    assert (first.reason, again.reason, again.eip) == ("port-in", "port-in", first.eip)
+    again.value = 5
+    m.run(max_instructions=1)
+    assert m.cpu.al == 5
+
+
 def test_snapshots_share_pages() -> None:
     m = machine("hlt", ram="4MiB")
     m.write(0, b"\xff" * (4 << 20))
