@@ -225,3 +225,35 @@ def test_any_value_will_do(seed: int) -> None:
             m._row[at.ATTENTION], m._row[at.SINGLE] = 1, rng.integers(0, 2)
         elif rng.random() < 0.5:
             recompute(m._a, m._host)
+
+
+def test_a_halt_is_one_state() -> None:
+    """Whether a run ended right after HLT or found there that nothing can happen; the shadow of STI
+    is over then, though its word is cleared in the second case only."""
+    stepped, run = (Machine(ram="64KiB", devices=()) for _ in range(2))
+    for m in (stepped, run):
+        m.enter_protected_mode(eip=0x1000, esp=0x8000)
+        m.load(assemble("sti\n hlt"), at=0x1000)
+    assert stepped.run(max_instructions=2).reason == "limit" and run.run().reason == "halt"
+    assert stepped._row[at.SHADOW] != run._row[at.SHADOW]
+    assert stepped.digest() == run.digest()
+
+
+def test_a_restore_leaves_no_link_to_other_code() -> None:
+    """Generations begin again at the snapshot's: an old link must not be taken for a new one."""
+    m = Machine(ram="64KiB", devices=())
+    m.enter_protected_mode(eip=0x1000, esp=0x8000)
+    m.load(assemble("invlpg [0x8000]\n jmp 0x8000", origin=0x1000), at=0x1000)
+    m.load(assemble("mov al, 1\n hlt"), at=0x8000)
+    m.load(assemble("mov al, 2\n hlt"), at=0x9000)
+    m.write(0x2000, (0x3003).to_bytes(4, "little"))
+    m.write(0x3000, b"".join((page << 12 | 3).to_bytes(4, "little") for page in range(16)))
+    m.cpu.cr3 = 0x2000
+    m.cpu.cr0 |= 1 << 31
+    start = m.snapshot()
+    m.write(0x3020, (0x9003).to_bytes(4, "little"))
+    m.run()
+    assert m.cpu.al == 2
+    m.restore(start)
+    m.run()
+    assert m.cpu.al == 1
