@@ -69,7 +69,6 @@ SCRATCH = {
     "temp": "micro-ops write them before they read them",
     "event_error": "speaks only while `event` does, and that is 0 between instructions",
     "stop": "cleared when a boundary is left",
-    "next_rip": "set before each call of a unit",
     "instruction_rip": "set before each call of a unit",
     "replay_index": "0 when an instruction begins",
 }
@@ -92,7 +91,6 @@ def _words(names: Iterable[str]) -> np.ndarray:
 
 
 LEFT_OUT = _words([*DERIVED, *OF_THE_RUN, *SCRATCH])
-_SCRATCH = _words(SCRATCH)
 _REPLAY_END = REPLAY + REPLAY_ROOM
 _POSTED_END = POSTED + 2 * POSTED_ROOM
 
@@ -138,7 +136,7 @@ def recompute(arrays: Arrays, host: Callable[[int, int, int, int], int]) -> None
     `host` is the unit host_access: it computes the words of segments as a load of one does.
     """
     row = arrays.words[0]
-    row[_SCRATCH] = 0
+    row[_words(SCRATCH)] = 0
     row[ATTENTION], row[SINGLE] = 1, 0
     row[DEADLINE] = min(row[RUN_DEADLINE], row[TIMER])
     host(arrays.handle.ctypes.data, HOST_UPDATE_SEGMENTS, 0, 0)

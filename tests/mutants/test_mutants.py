@@ -208,7 +208,7 @@ def test_shares() -> None:
 def test_sub_folders_have_mutants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = tmp_path / "pyvirt_edu" / "machine" / "room"
     room.mkdir(parents=True)
-    (room / "part.py").write_text("@core\ndef f(m, a):\n    return a + 1\n", encoding="utf-8")
+    (room / "part.py").write_text("@core\ndef f(m, a):\n    m[a] = a + 1\n", encoding="utf-8")
     monkeypatch.setattr(mutate, "ROOT", tmp_path)
     assert {m.module for m in all_mutants.__wrapped__("machine")} == {"machine.room.part"}
 
