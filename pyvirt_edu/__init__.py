@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from .computer import Machine as Machine
     from .machine.assembler import AssemblyError as AssemblyError
     from .machine.assembler import assemble as assemble
+    from .machine.assembler.disassembler import disassemble as disassemble
     from .machine.costs import CostModel as CostModel
     from .machine.costs import Ledger as Ledger
-    from .machine.disassembler import disassemble as disassemble
     from .machine.exits import Exit as Exit
 
 #: Public name: the module that has it.

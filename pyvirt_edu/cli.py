@@ -18,8 +18,8 @@ from .commands.demo import DEMOS, demo
 
 def warm_up() -> None:
     """Compile what the cache lacks, with a bar that shows how far it is."""
-    from .machine import jit
-    from .machine.progress import Progress
+    from .machine.state import jit
+    from .machine.state.progress import Progress
 
     with Progress("compiling the processor") as progress:
         jit.compile_missing(progress)
@@ -56,7 +56,7 @@ def lab(directory: Path | None, rest: list[str]) -> int:
 
 def warmup() -> int:
     """`pyvirt warmup`: fill the cache of compiled code."""
-    from .machine import jit
+    from .machine.state import jit
 
     warm_up()
     print(f"compiled code is in {jit.cache_directories()[0]}")

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .machine import machine as bare
-from .machine.arrays import parse_size
 from .machine.costs import CostModel
 from .machine.errors import ConfigurationError
 from .machine.exits import Exit
+from .machine.state.arrays import parse_size
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -55,7 +55,7 @@ def edited() -> Result:
         shutil.copytree(
             PACKAGE, root / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__", "_book", "guests")
         )
-        from ..machine import jit
+        from ..machine.state import jit
 
         cache = root / "cache"
         cache.mkdir()

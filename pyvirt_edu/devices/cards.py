@@ -5,8 +5,8 @@ It takes the operations of bus.py, which passes them on: ports by claim, events 
 
 from __future__ import annotations
 
-from ..machine.handles import devices
-from ..machine.jit import core, unit
+from ..machine.state.handles import devices
+from ..machine.state.jit import core, unit
 from .dma import dma_read, dma_reset, dma_write
 from .fdc import floppy_done, floppy_event, floppy_read, floppy_reset, floppy_write
 from .ide import ide_event, ide_read, ide_reset, ide_write, python_done

@@ -7,9 +7,9 @@ events come at the same instruction however the machine is run.
 
 from __future__ import annotations
 
-from ..machine.handles import cpu, devices
-from ..machine.jit import core
-from ..machine.layout import CYCLES, DEADLINE, LEDGER, STOP, TIMER
+from ..machine.state.handles import cpu, devices
+from ..machine.state.jit import core
+from ..machine.state.layout import CYCLES, DEADLINE, LEDGER, STOP, TIMER
 from .layout import EVENT_SOURCES, EVENTS
 
 CPU_HZ = 200_000_000  # a Pentium Pro of 1995

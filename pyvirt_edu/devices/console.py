@@ -15,8 +15,8 @@ import numpy as np
 
 from ..machine.errors import MachineError
 from ..machine.exits import Exit
-from ..machine.layout import RIP
 from ..machine.machine import Machine
+from ..machine.state.layout import RIP
 from .layout import OP_UART_INPUT, SERVICE_CONSOLE, UART_OUT_BYTES
 from .uart import (
     AWAITED,

@@ -8,9 +8,9 @@ byte after the other, and each takes the time that the device gives it.
 
 from __future__ import annotations
 
-from ..machine.handles import call_unit, devices
-from ..machine.hostaccess_ops import HOST_DMA_READ, HOST_DMA_WRITE
-from ..machine.jit import UNIT_HOST_ACCESS, core
+from ..machine.memory.hostaccess_ops import HOST_DMA_READ, HOST_DMA_WRITE
+from ..machine.state.handles import call_unit, devices
+from ..machine.state.jit import UNIT_HOST_ACCESS, core
 from .layout import DMA
 
 # words: two controllers with four channels each, then the page registers 80h to 8Fh

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..machine.handles import cpu, device_bytes, devices
-from ..machine.jit import core
-from ..machine.layout import ATTENTION, NEVER, SERVICE, STOP
+from ..machine.state.handles import cpu, device_bytes, devices
+from ..machine.state.jit import core
+from ..machine.state.layout import ATTENTION, NEVER, SERVICE, STOP
 from .clock import MICROSECOND, now, set_event
 from .dma import FROM_MEMORY, TO_MEMORY, byte_from_memory, byte_to_memory, is_ready
 from .layout import EVENT_FLOPPY, FLOPPY, FLOPPY_BYTES, IRQ_FLOPPY, SERVICE_FLOPPY

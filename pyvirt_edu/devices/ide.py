@@ -8,9 +8,9 @@ comes when the time of the transfer has passed. Simulated times are those of a d
 
 from __future__ import annotations
 
-from ..machine.handles import cpu, device_bytes, devices, load_u16, load_u32, store_u16, store_u32
-from ..machine.jit import core
-from ..machine.layout import ATTENTION, NEVER, SERVICE, STOP
+from ..machine.state.handles import cpu, device_bytes, devices, load_u16, load_u32, store_u16, store_u32
+from ..machine.state.jit import core
+from ..machine.state.layout import ATTENTION, NEVER, SERVICE, STOP
 from .clock import MICROSECOND, now, set_event
 from .layout import EVENT_IDE, IDE, IDE_BYTES, IRQ_IDE, SERVICE_IDE
 from .pic import set_line

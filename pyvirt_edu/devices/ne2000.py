@@ -8,9 +8,9 @@ way in or out lie in slots of 2 KiB; network.py is at the other end.
 
 from __future__ import annotations
 
-from ..machine.handles import cpu, device_bytes, devices
-from ..machine.jit import core
-from ..machine.layout import ATTENTION, NEVER, SERVICE, STOP
+from ..machine.state.handles import cpu, device_bytes, devices
+from ..machine.state.jit import core
+from ..machine.state.layout import ATTENTION, NEVER, SERVICE, STOP
 from .clock import MICROSECOND, now, set_event
 from .layout import EVENT_NIC, NIC, NIC_BYTES, SERVICE_NIC
 from .pci import set_network_interrupt

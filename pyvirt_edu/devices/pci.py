@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..machine.handles import cpu, device_bytes, devices, ports
-from ..machine.jit import core
-from ..machine.layout import ATTENTION, GENERATION, RAM_MAP, SERVICE, STOP
-from ..machine.tlb import flush_fast
+from ..machine.memory.tlb import flush_fast
+from ..machine.state.handles import cpu, device_bytes, devices, ports
+from ..machine.state.jit import core
+from ..machine.state.layout import ATTENTION, GENERATION, RAM_MAP, SERVICE, STOP
 from .layout import CLAIM_NIC, PCI, PCI_BYTES, SERVICE_PCI
 from .pic import set_line
 

@@ -8,9 +8,9 @@ computed, so a request that went away meanwhile gives the spurious interrupt 7.
 
 from __future__ import annotations
 
-from ..machine.handles import call_unit, cpu, devices
-from ..machine.jit import UNIT_DEVICES, core
-from ..machine.layout import ATTENTION, INTERRUPT_PIN
+from ..machine.state.handles import call_unit, cpu, devices
+from ..machine.state.jit import UNIT_DEVICES, core
+from ..machine.state.layout import ATTENTION, INTERRUPT_PIN
 from .layout import OP_SET_LINE, PIC
 
 # words of one chip; the slave's follow the master's

@@ -9,9 +9,9 @@ the chip, "ticks".
 
 from __future__ import annotations
 
-from ..machine.handles import devices
-from ..machine.jit import core
-from ..machine.layout import NEVER
+from ..machine.state.handles import devices
+from ..machine.state.jit import core
+from ..machine.state.layout import NEVER
 from .clock import CPU_HZ, now, set_event
 from .layout import EVENT_PIT, IRQ_TIMER, PIT
 from .pic import drive_line

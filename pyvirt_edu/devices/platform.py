@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from ..machine.errors import ImageError
 from ..machine.exits import Exit
-from ..machine.layout import RIP
 from ..machine.machine import Machine
+from ..machine.state.layout import RIP
 from .cmos import moment, switch_on
 from .console import Console
 from .drives import Drives

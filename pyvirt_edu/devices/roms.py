@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..machine.errors import ImageError
-from ..machine.layout import PAGE, RAM_MAP, ROM_SIZE
 from ..machine.machine import Machine
+from ..machine.state.layout import PAGE, RAM_MAP, ROM_SIZE
 from .layout import CLAIM_NIC, OP_PCI_CONFIG, PCI_BYTES, SERVICE_PCI
 from .pci import (
     COMMAND,

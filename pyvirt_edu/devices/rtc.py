@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..machine.handles import device_bytes, devices
-from ..machine.jit import core
-from ..machine.layout import NEVER
+from ..machine.state.handles import device_bytes, devices
+from ..machine.state.jit import core
+from ..machine.state.layout import NEVER
 from .clock import CPU_HZ, MICROSECOND, now, set_event
 from .layout import CMOS_BYTES, EVENT_RTC, IRQ_RTC, RTC
 from .pic import drive_line

@@ -3,8 +3,8 @@ sheet, NMI status and control register)."""
 
 from __future__ import annotations
 
-from ..machine.handles import devices
-from ..machine.jit import core
+from ..machine.state.handles import devices
+from ..machine.state.jit import core
 from .clock import now
 from .layout import SPEAKER
 from .pit import counter_output, set_gate, ticks_at

@@ -8,10 +8,10 @@ the x87 has raised (the same, coprocessor error register).
 
 from __future__ import annotations
 
-from ..machine.handles import cpu, devices
-from ..machine.jit import core
-from ..machine.layout import A20_MASK, ATTENTION, GENERATION, SERVICE, STOP
-from ..machine.tlb import flush_fast
+from ..machine.memory.tlb import flush_fast
+from ..machine.state.handles import cpu, devices
+from ..machine.state.jit import core
+from ..machine.state.layout import A20_MASK, ATTENTION, GENERATION, SERVICE, STOP
 from .layout import IRQ_X87, SERVICE_EXIT, SERVICE_RESET, SYSTEM_PORTS
 from .pic import set_line
 from .uart import FROM_DEBUG_PORT, to_console

@@ -12,9 +12,9 @@ OUT2; kernels exist that leave it closed.
 
 from __future__ import annotations
 
-from ..machine.handles import cpu, device_bytes, devices
-from ..machine.jit import core
-from ..machine.layout import ATTENTION, NEVER, SERVICE, STOP
+from ..machine.state.handles import cpu, device_bytes, devices
+from ..machine.state.jit import core
+from ..machine.state.layout import ATTENTION, NEVER, SERVICE, STOP
 from .clock import CPU_HZ, now, set_event
 from .layout import (
     EVENT_UART,

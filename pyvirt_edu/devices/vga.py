@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..machine.handles import device_bytes, devices
-from ..machine.jit import core
+from ..machine.state.handles import device_bytes, devices
+from ..machine.state.jit import core
 from .clock import CPU_HZ, now
 from .layout import VGA, VGA_BYTES
 

@@ -12,7 +12,7 @@ from .source_lines import SourceLine, SourceLines
 from .symbols import Symbols
 
 if TYPE_CHECKING:
-    from ..machine.tracing import Trace
+    from ..machine.time_travel.tracing import Trace
 
 
 class Place(NamedTuple):

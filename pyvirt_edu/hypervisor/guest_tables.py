@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..machine.disassembler import disassemble
+from ..machine.assembler.disassembler import disassemble
 from .descriptors import Gate
 from .trap_gates import TrapGates
 

@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..machine.errors import MachineError
 
 if TYPE_CHECKING:
-    from ..machine.past_memory import PastMemory
+    from ..machine.time_travel.past_memory import PastMemory
 
 Document = dict[str, Any]
 

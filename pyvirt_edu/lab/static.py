@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from ..machine.tracing import ring
+from ..machine.time_travel.tracing import ring
 from .document import Document, flag_text, states
 
 HERE = Path(__file__).parent

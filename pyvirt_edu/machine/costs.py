@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from .uops import COST_CLASSES
+from .decode.uops import COST_CLASSES
 
 
 def _price(cycles: int, source: str) -> int:

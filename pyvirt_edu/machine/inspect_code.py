@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import uops as names
-from .layout import CC_CARRIES, CC_RESULT, H_BLOCKS_USED, MODE_SINGLE, TEMP, ZERO
+from .decode import uops as names
+from .state.layout import CC_CARRIES, CC_RESULT, H_BLOCKS_USED, MODE_SINGLE, TEMP, ZERO
 
 if TYPE_CHECKING:
     from .machine import Machine

@@ -17,13 +17,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from . import jit, state_digest, ticker
-from .arrays import Arrays, parse_size, segment_ends
 from .costs import CostModel, Ledger
+from .decode.uops import OP_JMPF, OP_LLDT, OP_LTR, OP_MOV_SREG, OP_MOV_TO_CR, OP_MOV_TO_DR
 from .errors import AddressError, ConfigurationError, MachineError, RegisterError, SnapshotError
 from .exits import REASONS, VECTOR_NAMES, Exit
-from .history import ANSWER, BYTES, CALL, FAULT, IDLE_UNTIL, WORDS, History
-from .hostaccess_ops import (
+from .memory.hostaccess_ops import (
     HOST_FLUSH_FAST,
     HOST_FLUSH_PAGE,
     HOST_FLUSH_TLB,
@@ -31,7 +29,10 @@ from .hostaccess_ops import (
     HOST_NOTIFY_WRITE,
     HOST_TRANSLATE,
 )
-from .layout import (
+from .registers import CPU
+from .state import jit
+from .state.arrays import Arrays, parse_size, segment_ends
+from .state.layout import (
     A20_MASK,
     APIC_BASE,
     ATTENTION,
@@ -120,11 +121,11 @@ from .layout import (
     X87_CONTROL,
     X87_VALID,
 )
-from .progress import Progress
-from .registers import CPU
-from .snapshots import Layer, PageTable, Snapshot, next_layer_number
-from .tracing import Trace, TraceChunk, traced_words
-from .uops import OP_JMPF, OP_LLDT, OP_LTR, OP_MOV_SREG, OP_MOV_TO_CR, OP_MOV_TO_DR
+from .state.progress import Progress
+from .time_travel import state_digest, ticker
+from .time_travel.history import ANSWER, BYTES, CALL, FAULT, IDLE_UNTIL, WORDS, History
+from .time_travel.snapshots import Layer, PageTable, Snapshot, next_layer_number
+from .time_travel.tracing import Trace, TraceChunk, traced_words
 
 __all__ = ["Exit", "Machine"]
 

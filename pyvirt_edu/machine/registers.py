@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .errors import RegisterError
-from .layout import (
+from .state.layout import (
     AC,
     AF,
     APIC_BASE,
@@ -69,9 +69,9 @@ from .layout import (
     X87_VALID,
     ZF,
 )
-from .layout import DS as DS_SEG
-from .layout import ES as ES_SEG
-from .x87_values import SPECIAL, TOP, Float80
+from .state.layout import DS as DS_SEG
+from .state.layout import ES as ES_SEG
+from .x87.values import SPECIAL, TOP, Float80
 
 if TYPE_CHECKING:
     from .machine import Machine

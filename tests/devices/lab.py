@@ -13,7 +13,7 @@ from pyvirt_edu import Machine, assemble
 from pyvirt_edu.devices.clock import CPU_HZ
 from pyvirt_edu.devices.layout import OP_ACKNOWLEDGE, OP_EVENT
 from pyvirt_edu.devices.pit import BEGIN, cycles_at
-from pyvirt_edu.machine.layout import CYCLES, INTERRUPT_PIN, TIMER
+from pyvirt_edu.machine.state.layout import CYCLES, INTERRUPT_PIN, TIMER
 
 QEMU = "qemu-system-i386"
 TABLE = 0x8000

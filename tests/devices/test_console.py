@@ -8,7 +8,7 @@ import pytest
 
 from pyvirt_edu import Machine, assemble
 from pyvirt_edu.machine.errors import MachineError
-from pyvirt_edu.machine.snapshots import Snapshot
+from pyvirt_edu.machine.time_travel.snapshots import Snapshot
 
 # Sends back what it receives, capitals for small letters; "q" ends it.
 ECHO = """

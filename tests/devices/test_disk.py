@@ -12,7 +12,7 @@ import pytest
 from pyvirt_edu import Machine, assemble
 from pyvirt_edu.devices.disk import Disk
 from pyvirt_edu.machine.errors import ConfigurationError, ImageError, SnapshotError
-from pyvirt_edu.machine.snapshots import Snapshot
+from pyvirt_edu.machine.time_travel.snapshots import Snapshot
 
 from .test_ide import Bench
 from .test_one_machine import (

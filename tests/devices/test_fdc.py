@@ -12,7 +12,7 @@ from pyvirt_edu import Machine, assemble
 from pyvirt_edu.devices.disk import Disk
 from pyvirt_edu.devices.floppies import KINDS
 from pyvirt_edu.machine.errors import ConfigurationError, ImageError, SnapshotError
-from pyvirt_edu.machine.snapshots import Snapshot
+from pyvirt_edu.machine.time_travel.snapshots import Snapshot
 
 from .lab import Ports
 from .test_one_machine import by_cycles, by_rewinding, by_slices, by_snapshots, by_steps, by_trace, same

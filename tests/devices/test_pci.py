@@ -8,7 +8,7 @@ import pytest
 
 from pyvirt_edu import Machine, assemble
 from pyvirt_edu.machine.errors import ImageError
-from pyvirt_edu.machine.layout import RAM_MAP
+from pyvirt_edu.machine.state.layout import RAM_MAP
 
 from .lab import Ports
 

@@ -17,7 +17,7 @@ from pyvirt_edu.guests.code_map import CodeMap
 from pyvirt_edu.lab import RingTimeline, ring_timeline
 from pyvirt_edu.lab.house import page as whole_page
 from pyvirt_edu.lab.timelines import LABELS, WIDTH, Span
-from pyvirt_edu.machine.tracing import Trace
+from pyvirt_edu.machine.time_travel.tracing import Trace
 
 from .conftest import SIZES
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pyvirt_edu.machine import layout
+from pyvirt_edu.machine.state import layout
 
 u64 = np.uint64
 

@@ -19,7 +19,7 @@ from pyvirt_edu.machine.errors import (
 )
 from pyvirt_edu.machine.machine import Machine
 from pyvirt_edu.machine.registers import arithmetic_flags, lazy_pair
-from pyvirt_edu.machine.snapshots import Snapshot
+from pyvirt_edu.machine.time_travel.snapshots import Snapshot
 
 START, STACK = 0x10000, 0x90000
 
@@ -509,7 +509,7 @@ def test_snapshot_files(tmp_path) -> None:  # type: ignore[no-untyped-def]
 def test_a_snapshot_of_another_layout(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "m.snapshot"
     machine("hlt").snapshot().save(path)
-    monkeypatch.setattr("pyvirt_edu.machine.snapshots.layout_digest", lambda: "other")
+    monkeypatch.setattr("pyvirt_edu.machine.time_travel.snapshots.layout_digest", lambda: "other")
     with pytest.raises(SnapshotError, match="layout"):
         Snapshot.load(path)
 
@@ -656,7 +656,7 @@ patched: mov al, 1
 
 
 def test_much_input_does_not_fill_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyvirt_edu.machine.history.MOST_ENTRIES", 800)
+    monkeypatch.setattr("pyvirt_edu.machine.time_travel.history.MOST_ENTRIES", 800)
     m = machine("again: in al, 0x80\n add ecx, eax\n jmp again")
     m.on_port(0x80, read=lambda port, size: 3)
     m.run(max_instructions=6000)

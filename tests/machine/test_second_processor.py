@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pyvirt_edu import Machine, assemble
-from pyvirt_edu.machine import jit
-from pyvirt_edu.machine import layout as L
-from pyvirt_edu.machine.arrays import Arrays
 from pyvirt_edu.machine.costs import CostModel
+from pyvirt_edu.machine.state import jit
+from pyvirt_edu.machine.state import layout as L
+from pyvirt_edu.machine.state.arrays import Arrays
 
 SWITCHED = ((L.H_CPU, "words"), (L.H_FAST, "fast"), (L.H_TLB, "tlb"), (L.H_LINKS, "links"))
 

@@ -159,7 +159,7 @@ class Judge:
         self.files: dict[str, Times] = {}
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        from pyvirt_edu.machine.jit import entry_points
+        from pyvirt_edu.machine.state.jit import entry_points
 
         entry_points()
         remember_assembled(self.folder / "assembled")

@@ -57,31 +57,31 @@ SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
 #: function, the statement's first line and the change, with the reason. A test caps the list.
 EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     (
-        "machine.tasks",
+        "machine.protection.tasks",
         "find_tss",
         "return (0, 0)",
         "0 becomes 1",
     ): "a fault has been raised, and the caller asks for that before it looks at the descriptor",
     (
-        "machine.links",
+        "machine.memory.links",
         "link_slot",
         "return (linear >> 12 & 63) << 6 | (linear ^ linear >> 6) & 63",
         "12 becomes 13",
     ): "another hash: an entry names its linear address, so what collides only costs time",
     (
-        "machine.memory",
+        "machine.memory.slow_path",
         "learn",
         "if access & USER",
         "USER becomes AC",
     ): "what ring 3 may do, ring 0 may do: its half of the table learns, and ring 3 goes the slow way",
     (
-        "machine.memory",
+        "machine.memory.slow_path",
         "learn",
         "if c[EFLAGS] & AC and c[CR0] & CR0_AM: return",
         "left out",
     ): "while alignment is checked nobody asks the fast path, and later the entry is right",
     (
-        "machine.interrupts",
+        "machine.protection.interrupts",
         "frame_present",
         "if c[EVENT]: return",
         "left out",

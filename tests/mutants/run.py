@@ -19,12 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyvirt_edu.machine.jit import cache_directories
+from pyvirt_edu.machine.state.jit import cache_directories
 
 from .mutate import EQUIVALENT, ROOT, SHARES, Mutant, copy_tests, draw, plant, shares
 
 CAUGHT, SURVIVED = "caught", "survived"
-COMPILE = "from pyvirt_edu.machine.jit import compile_missing; compile_missing()"
+COMPILE = "from pyvirt_edu.machine.state.jit import compile_missing; compile_missing()"
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyvirt_edu import __version__, cli
-from pyvirt_edu.machine.progress import Progress
+from pyvirt_edu.machine.state.progress import Progress
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

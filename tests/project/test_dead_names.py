@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyvirt_edu
-from pyvirt_edu.machine import exits, hostaccess_ops, layout
+from pyvirt_edu.machine import exits
+from pyvirt_edu.machine.memory import hostaccess_ops
+from pyvirt_edu.machine.state import layout
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(pyvirt_edu.__file__).parent

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import pyvirt_edu
-from pyvirt_edu.machine import jit
+from pyvirt_edu.machine.state import jit
 
 PACKAGE = Path(pyvirt_edu.__file__).parent
 DECORATORS = {"core", "core_hot", "core_inlined", "unit"}

@@ -75,8 +75,8 @@ def test_the_check_bites() -> None:
     assert outside("from pyvirt_edu.machine import errors\nerrors.ImageError") == []
     for source in (
         "from pyvirt_edu.machine.errors import nothing",
-        "from pyvirt_edu.machine.layout import CR0",
+        "from pyvirt_edu.machine.state.layout import CR0",
         "from pyvirt_edu.machine import errors\nerrors.sys",
-        "import pyvirt_edu.machine.loop",
+        "import pyvirt_edu.machine.execute.loop",
     ):
         assert len(outside(source)) == 1, source

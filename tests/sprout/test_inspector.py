@@ -10,7 +10,7 @@ import pytest
 from pyvirt_edu import Machine
 from pyvirt_edu.guests import build, sprout
 from pyvirt_edu.guests.symbols import Symbols
-from pyvirt_edu.machine.tracing import Trace
+from pyvirt_edu.machine.time_travel.tracing import Trace
 
 from .lab import COMPILERS
 

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...machine.past_memory import PastMemory
+from ...machine.time_travel.past_memory import PastMemory
 from ..code_map import CodeMap, Place
 from ..cpio import unpack
 from ..structures import structure
@@ -19,7 +19,7 @@ from ..symbols import Symbols
 
 if TYPE_CHECKING:
     from ...machine.machine import Machine
-    from ...machine.tracing import Trace
+    from ...machine.time_travel.tracing import Trace
 
 HERE = Path(__file__).parent
 NOBODY = "kernel"  # while it boots, before the first process

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pyvirt_edu import Exit, Machine
-from pyvirt_edu.machine import layout as at
-from pyvirt_edu.machine.hostaccess_ops import HOST_FLUSH_TLB, HOST_UPDATE_SEGMENTS
+from pyvirt_edu.machine.memory.hostaccess_ops import HOST_FLUSH_TLB, HOST_UPDATE_SEGMENTS
 from pyvirt_edu.machine.registers import lazy_pair
+from pyvirt_edu.machine.state import layout as at
 
 from . import world as w
 from .cases import Case

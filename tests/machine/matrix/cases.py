@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pyvirt_edu.machine import layout as at
+from pyvirt_edu.machine.state import layout as at
 
 from . import world as w
 from .forms import LOADS_POINTER, Access, Form, segment_of

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import NamedTuple
 
-from pyvirt_edu.machine import layout as at
+from pyvirt_edu.machine.state import layout as at
 
 from . import world as w
 from .bench import Bench, Expected
@@ -70,7 +70,7 @@ EXCLUSIONS = (
         "(completes|#DB (step|data)).*",
         ".*",
         ".*",
-        "what the x87 computes: tests/machine/test_x87*.py",
+        "what the x87 computes: tests/machine/x87",
     ),
     Exclusion("BSWAP", "(completes|#DB step).*", "16", ".*", "the result is undefined (2A, BSWAP)"),
 )

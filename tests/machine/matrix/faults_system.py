@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from pyvirt_edu.machine import layout as at
+from pyvirt_edu.machine.state import layout as at
 
 from . import world as w
 from .cases import ECX, EDX, Case, condition_flags, set_port

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pyvirt_edu.machine import layout as at
+from pyvirt_edu.machine.state import layout as at
 
 from . import world as w
 from .cases import Case, workable

@@ -15,9 +15,9 @@ import pytest
 
 pytest.importorskip("unicorn", reason="unicorn is the oracle of most completions")
 
-from pyvirt_edu.machine import layout as at
-from pyvirt_edu.machine.decoder_tables import F_LOCKABLE, F_MEMORY_ONLY, ROW_FLAGS, ROW_OPERATION
+from pyvirt_edu.machine.decode.decoder_tables import F_LOCKABLE, F_MEMORY_ONLY, ROW_FLAGS, ROW_OPERATION
 from pyvirt_edu.machine.opcodes import ROWS, Row
+from pyvirt_edu.machine.state import layout as at
 
 from . import cells as matrix
 from .bench import Expected

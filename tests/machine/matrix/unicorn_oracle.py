@@ -12,7 +12,7 @@ import numpy as np
 from unicorn import UC_ARCH_X86, UC_HOOK_INTR, UC_MODE_16, UC_MODE_32, Uc, UcError
 from unicorn import x86_const as ux
 
-from pyvirt_edu.machine import layout as at
+from pyvirt_edu.machine.state import layout as at
 
 from . import world as w
 from .bench import Expected

@@ -1,0 +1,1 @@
+"""From bytes to micro-ops, block by block."""

@@ -1,0 +1,1 @@
+"""What micro-ops and system instructions do."""

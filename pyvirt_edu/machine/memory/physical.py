@@ -1,0 +1,226 @@
+"""Physical memory: RAM, devices that claimed a range, and nothing.
+
+Every store of the guest, of the page walker and of the processor itself ends here or in the
+fast path; the fast path takes only pages for which there is nothing to do (layout.py).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..state.handles import (
+    cpu,
+    handle,
+    load_u8,
+    load_u16,
+    load_u32,
+    page_flags,
+    ram,
+    regions,
+    store_u8,
+    store_u16,
+    store_u32,
+    trace_buffer,
+)
+from ..state.jit import core, core_hot
+from ..state.layout import (
+    A20_MASK,
+    ATTENTION,
+    EVENT,
+    EVENT_READ,
+    EXIT_MMIO_READ,
+    EXIT_PHYSICAL,
+    EXIT_QUALIFICATION,
+    EXIT_REASON,
+    H_RAM_END,
+    H_RAM_SIZE,
+    H_REGION_COUNT,
+    H_TRACE_ROOM,
+    H_TRACE_USED,
+    PAGE_CODE,
+    PAGE_DIRTY,
+    PAGE_MMIO,
+    POSTED,
+    POSTED_COUNT,
+    POSTED_ROOM,
+    RAM_EVERYWHERE,
+    RAM_MAP,
+    REPLAY,
+    REPLAY_COUNT,
+    REPLAY_INDEX,
+    STOP,
+    TRACING,
+    WRITE,
+)
+from .code_pages import invalidate_granules
+
+SHADOWED = 0xC0000  # from here to 1 MiB, reads and writes may go to RAM or to firmware
+NOBODY = 1 << 40  # added to an address, it lies where nothing answers
+
+
+@core_hot
+def ones(size):
+    return np.uint64(0xFFFFFFFFFFFFFFFF) >> (64 - 8 * size)
+
+
+@core
+def place_in_firmware(m, physical, access):
+    """The rest of `place_of`: what a chip set maps (82441FX data sheet, PAM registers)."""
+    h = handle(m)
+    firmware = h[H_RAM_SIZE] - h[H_RAM_END]  # bytes of it, 0 on a machine without
+    if physical < 0x100000:
+        rights = cpu(m)[RAM_MAP] >> 2 * (physical - SHADOWED >> 14)  # bit 0 reads RAM, bit 1 writes it
+        if access & WRITE:
+            rights >>= 1
+        if rights & 1:
+            return physical
+        if firmware and physical >= 0xE0000 and not access & WRITE:
+            return h[H_RAM_END] + physical
+        return physical | NOBODY
+    if firmware and physical < h[H_RAM_SIZE]:
+        return physical | NOBODY
+    if firmware and physical >= 0xFFF00000 and physical >> 32 == 0 and not access & WRITE:
+        return h[H_RAM_END] + (physical & 0xFFFFF)
+    return physical
+
+
+@core_hot
+def place_of(m, physical, access):
+    """Where an access to a physical address goes: an index into the array of RAM and firmware
+    behind it, or an address outside of it."""
+    physical &= cpu(m)[A20_MASK]
+    if physical < SHADOWED or physical >= 0x100000 and physical < handle(m)[H_RAM_END]:
+        return physical
+    return place_in_firmware(m, physical, access)
+
+
+@core_hot
+def is_shadowed(m, place):
+    """Whether reads and writes of a page may go to different places: nothing for shortcuts."""
+    if place >= handle(m)[H_RAM_END]:
+        return True
+    return place >= SHADOWED and place < 0x100000 and cpu(m)[RAM_MAP] != RAM_EVERYWHERE
+
+
+@core_hot
+def in_ram(m, address):
+    """Whether a place is memory and nobody claimed it."""
+    pfn = address >> 12
+    return pfn < np.uint64(page_flags(m).size) and page_flags(m)[pfn] & PAGE_MMIO == 0
+
+
+@core
+def is_claimed(m, address):
+    table = regions(m)
+    for i in range(handle(m)[H_REGION_COUNT]):
+        if address >= table[2 * i] and address < table[2 * i + 1]:
+            return True
+    return False
+
+
+@core
+def device_read(m, address, size):
+    """Take the answer of an earlier exit, or exit to ask."""
+    c = cpu(m)
+    if c[REPLAY_INDEX] < c[REPLAY_COUNT]:
+        value = c[REPLAY + c[REPLAY_INDEX]]
+        c[REPLAY_INDEX] += 1
+        return value & ones(size)
+    c[EVENT] = EVENT_READ
+    c[EXIT_REASON] = EXIT_MMIO_READ
+    c[EXIT_QUALIFICATION] = address | size << 56
+    c[EXIT_PHYSICAL] = address
+    return np.uint64(0)
+
+
+@core
+def device_write(m, address, size, value):
+    """Note the write; the loop leaves after the instruction."""
+    c = cpu(m)
+    count = c[POSTED_COUNT]
+    if count < POSTED_ROOM:
+        c[POSTED + 2 * count] = address | size << 56 | np.uint64(1) << 60
+        c[POSTED + 2 * count + 1] = value & ones(size)
+        c[POSTED_COUNT] = count + 1
+    c[STOP] = 1
+    c[ATTENTION] = 1
+
+
+@core
+def read_physical(m, address, size):
+    """1, 2, 4 or 8 bytes within one page, at a place."""
+    if in_ram(m, address):
+        memory = ram(m)
+        if size == 1:
+            return load_u8(memory, address)
+        if size == 2:
+            return load_u16(memory, address)
+        if size == 4:
+            return load_u32(memory, address)
+        return load_u32(memory, address) | load_u32(memory, address + 4) << 32
+    if is_claimed(m, address):
+        return device_read(m, address, size)
+    return ones(size)
+
+
+@core
+def trace_store(m, address, size, old, value):
+    h = handle(m)
+    used = h[H_TRACE_USED]
+    if used + 2 <= h[H_TRACE_ROOM]:
+        buffer = trace_buffer(m)
+        buffer[used] = np.uint64(1) << 63 | size << 56 | address
+        buffer[used + 1] = old | (value & ones(size)) << 32
+        h[H_TRACE_USED] = used + 2
+
+
+@core
+def write_physical(m, address, size, value):
+    """1, 2 or 4 bytes within one page, at a place."""
+    c = cpu(m)
+    if not in_ram(m, address):
+        if is_claimed(m, address):
+            device_write(m, address, size, value)
+        return
+    memory = ram(m)
+    if c[TRACING]:
+        trace_store(m, address, size, read_physical(m, address, size), value)
+    pfn = address >> 12
+    if page_flags(m)[pfn] & PAGE_CODE:
+        invalidate_granules(m, address, size)
+    page_flags(m)[pfn] |= np.uint8(PAGE_DIRTY)
+    if size == 1:
+        store_u8(memory, address, value)
+    elif size == 2:
+        store_u16(memory, address, value)
+    else:
+        store_u32(memory, address, value)
+
+
+# --- devices that reach memory by themselves --------------------------------------------------
+
+
+@core
+def place_for_dma(m, address, access):
+    """As `place_of`, for a device: the A20 gate is the processor's."""
+    if address < SHADOWED or address >= 0x100000 and address < handle(m)[H_RAM_END]:
+        return address
+    return place_in_firmware(m, address, access)
+
+
+@core
+def dma_read_byte(m, requester, address):
+    """A byte for a device; ones where there is no memory. Devices do not reach each other.
+
+    `requester` is who asks: for now every device may reach all of memory."""
+    place = place_for_dma(m, address, 0)
+    if in_ram(m, place):
+        return read_physical(m, place, 1)
+    return 0xFF
+
+
+@core
+def dma_write_byte(m, requester, address, value):
+    place = place_for_dma(m, address, WRITE)
+    if in_ram(m, place):
+        write_physical(m, place, 1, value)

@@ -1,0 +1,1 @@
+"""Segments loaded, gates, interrupts, far transfers, tasks."""

@@ -1,0 +1,1 @@
+"""The words and arrays of a machine, and how functions become machine code."""

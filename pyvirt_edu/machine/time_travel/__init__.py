@@ -1,0 +1,1 @@
+"""Snapshots, history, the past, traces."""

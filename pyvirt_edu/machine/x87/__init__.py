@@ -1,0 +1,1 @@
+"""The floating-point unit."""
