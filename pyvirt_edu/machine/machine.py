@@ -13,7 +13,7 @@ import html
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -43,6 +43,7 @@ from .state.layout import (
     CC_RESULT,
     CPL,
     CR0,
+    CR0_PG,
     CS,
     CYCLES,
     DATA_ACCESSES,
@@ -90,6 +91,8 @@ from .state.layout import (
     MODE_STACK32,
     NEVER,
     NMI_PENDING,
+    NOTED_ADDRESS,
+    NOTED_SHIFT,
     PAGE,
     PAGE_CODE,
     PAGE_DIRTY,
@@ -117,6 +120,8 @@ from .state.layout import (
     TIMER,
     TRACING,
     TRAP_AFTER,
+    WALK,
+    WALK_COUNT,
     WALK_REFERENCES,
     X87_CONTROL,
     X87_VALID,
@@ -168,6 +173,22 @@ class _Device:
 
     def __init__(self, read: PortRead | None, write: PortWrite | None, explicit: bool) -> None:
         self.read, self.write, self.explicit = read, write, explicit
+
+
+class Reference(NamedTuple):
+    """A paging-structure entry that a walk read: ``shift`` is the lowest address bit that its table
+    decides, 12 for a page table, 21 or 22 for a page directory."""
+
+    address: int
+    entry: int
+    shift: int
+
+
+class PageWalk(NamedTuple):
+    """Where a linear address leads, or None, and what was read to find out (manual 3A, 4.3 and 4.4)."""
+
+    physical: int | None
+    references: tuple[Reference, ...]
 
 
 class Machine:
@@ -355,6 +376,20 @@ class Machine:
         """The physical address that a linear one leads to, or None. Changes nothing."""
         physical = self._host(self._handle, HOST_TRANSLATE, _within("address", linear, 32), 0)
         return None if physical == UNMAPPED else int(physical)
+
+    def walk(self, linear: int) -> PageWalk:
+        """Each entry that a page walk for a linear address reads, and where it leads.
+
+        Changes nothing: no accessed bit, no TLB entry, no cycle. Without paging nothing is read.
+        """
+        physical = self.translate(linear)
+        count = self._c[WALK_COUNT] if self._c[CR0] & CR0_PG else 0
+        noted = self._row[WALK : WALK + 2 * count].tolist()
+        references = tuple(
+            Reference(word & NOTED_ADDRESS, entry, word >> NOTED_SHIFT & 63)
+            for word, entry in zip(noted[::2], noted[1::2])
+        )
+        return PageWalk(physical, references)
 
     def _linear_pieces(self, linear: int, size: int, what: str) -> list[tuple[int, int]]:
         pieces = []

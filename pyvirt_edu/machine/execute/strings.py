@@ -19,10 +19,9 @@ from ..memory.access import (
     sees_everything,
     write_segment,
 )
-from ..memory.paging import allowed
 from ..memory.physical import in_ram, is_shadowed
 from ..memory.slow_path import page_is_watched
-from ..memory.tlb import find
+from ..memory.tlb import find, serves
 from ..state.flags import narrow_carries, sign_extend, size_mask, sub_carries, zero
 from ..state.handles import (
     costs,
@@ -76,7 +75,6 @@ from ..state.layout import (
     SINGLE,
     STOP,
     TF,
-    TLB_DIRTY,
     TRACING,
     WRITE,
     WRITE_END,
@@ -170,7 +168,7 @@ def plain_ram(m, linear, access):
         if row == 0:
             return NOWHERE
         entry = tlb(m)[row - 1]
-        if not allowed(m, access, entry.rights) or (access & WRITE != 0 and entry.rights & TLB_DIRTY == 0):
+        if not serves(m, entry, access):
             return NOWHERE
         physical = (entry.page | linear & (PAGE - 1)) & c[A20_MASK]
     if not in_ram(m, physical) or is_shadowed(m, physical) or page_is_watched(m, linear & 0xFFFF_F000):

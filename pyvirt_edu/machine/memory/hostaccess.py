@@ -7,7 +7,7 @@ import numpy as np
 
 from ..state.handles import cpu, page_flags
 from ..state.jit import core, unit
-from ..state.layout import A20_MASK, CR0, CR3, CR4, CR4_PAE, CR4_PSE, PAGE_DIRTY, PDPTE
+from ..state.layout import A20_MASK, CR0, CR0_PG, PAGE_DIRTY
 from .code_pages import invalidate_granules, reset_blocks
 from .hostaccess_ops import (
     HOST_DMA_READ,
@@ -21,7 +21,8 @@ from .hostaccess_ops import (
     HOST_TRANSLATE,
     HOST_UPDATE_SEGMENTS,
 )
-from .physical import dma_read_byte, dma_write_byte, place_of, read_physical
+from .paging import look_up
+from .physical import dma_read_byte, dma_write_byte
 from .segment_cache import set_real_segment, update_ends, update_mode
 from .tlb import flush_fast, flush_tlb, invalidate_page
 
@@ -32,29 +33,12 @@ UNMAPPED = 0xFFFF_FFFF_FFFF_FFFF
 def peek_translation(m, linear):
     """Where a linear address leads, by the page tables alone; UNMAPPED if nowhere."""
     c = cpu(m)
-    linear &= 0xFFFFFFFF
-    if not c[CR0] >> 31 & 1:
-        return linear & c[A20_MASK]
-    if c[CR4] & CR4_PAE:
-        directory = c[PDPTE + (linear >> 30)]
-        if not directory & 1:
-            return np.uint64(UNMAPPED)
-        pde = read_physical(m, place_of(m, (directory & 0xFFFFFF000) + (linear >> 21 & 511) * 8, 0), 8)
-        if not pde & 1:
-            return np.uint64(UNMAPPED)
-        if pde & 0x80:
-            return (pde & 0xFFFE00000 | linear & 0x1FFFFF) & c[A20_MASK]
-        pte = read_physical(m, place_of(m, (pde & 0xFFFFFF000) + (linear >> 12 & 511) * 8, 0), 8)
-    else:
-        pde = read_physical(m, place_of(m, (c[CR3] & 0xFFFFF000) + (linear >> 22) * 4, 0), 4)
-        if not pde & 1:
-            return np.uint64(UNMAPPED)
-        if pde & 0x80 and c[CR4] & CR4_PSE:
-            return (pde & 0xFFC00000 | linear & 0x3FFFFF) & c[A20_MASK]
-        pte = read_physical(m, place_of(m, (pde & 0xFFFFF000) + (linear >> 12 & 1023) * 4, 0), 4)
-    if not pte & 1:
+    physical, wrong = linear & 0xFFFFFFFF, np.uint64(0)
+    if c[CR0] & CR0_PG:
+        physical, wrong = look_up(m, physical)
+    if wrong:
         return np.uint64(UNMAPPED)
-    return (pte & 0xFFFFFF000 | linear & 0xFFF) & c[A20_MASK]
+    return physical & c[A20_MASK]
 
 
 @unit

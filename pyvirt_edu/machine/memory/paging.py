@@ -1,8 +1,21 @@
-"""The page walk (manual 3A, chapter 4): two levels with 4 MiB pages, PAE with 2 MiB pages.
+"""The page walk (manual 3A, chapter 4), in one place for everybody who walks.
 
-Accessed and dirty bits are set only when the access is allowed, with ordinary writes to
-physical memory. A fault reports what the manual's section 4.7 says: whether the page was
-there, the kind of access, the privilege, and a reserved bit.
+Who walks says through what, in a *context*:
+
+* the mode: WP, PSE, PAE and PGE, where they stand in CR0 and CR4;
+* the root: the entry that leads to the first table, so CR3 for two levels and a PDPTE for PAE;
+* a nested mode and root, or zeros. With them every address that the guest's tables name is walked
+  again, through tables of the same formats (AMD's nested paging; AMD manual 2, 15.25);
+* a tag, for the TLB.
+
+And how: the processor's own walk is counted, charged, and sets accessed and dirty bits, when the
+access is allowed and not before; a look changes nothing. Either notes each reference that it
+makes, in the processor's row. A walk raises nothing: it returns what is wrong, and `page_fault`
+makes #PF of it, whose error code says what 4.7 says: whether the page was there, the kind of
+access, the privilege, and a reserved bit.
+
+The shape of the tables is said by small functions of numbers, which call nothing. They serve the
+walk of the past, too (past_memory.py), which is Python.
 """
 
 from __future__ import annotations
@@ -21,116 +34,266 @@ from ..state.layout import (
     CR4_PAE,
     CR4_PGE,
     CR4_PSE,
+    NOTED_ADDRESS,
+    NOTED_INNER,
+    NOTED_SHIFT,
+    PCID,
     PDPTE,
     PF_FAULT,
     TLB_DIRTY,
-    TLB_GLOBAL,
     TLB_LARGE,
     TLB_LARGE_2M,
     TLB_USER,
     TLB_WRITE,
     USER,
+    VPID,
+    WALK,
+    WALK_COUNT,
     WALK_REFERENCES,
+    WALK_ROOM,
     WRITE,
 )
 from .physical import place_of, read_physical, write_physical
 
 E_PRESENT, E_WRITE, E_USER, E_ACCESSED, E_DIRTY, E_LARGE, E_GLOBAL = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
 FAULT_PRESENT, FAULT_WRITE, FAULT_USER, FAULT_RESERVED = 1, 2, 4, 8
-PAE_RESERVED = 0xFFFF_FFF0_0000_0000  # above a physical width of 36 bits; no NX
+FRAME = 0xF_FFFF_F000  # of an entry: 36 bits of physical address
+#: What must be clear in entries of PAE: above 36 bits, no NX; and in its first table (4.4.1).
+PAE_RESERVED = 0xFFFF_FFF0_0000_0000
+PDPTE_RESERVED = 0xFFFF_FFF0_0000_01E6
+
+PDPT_IN_MEMORY = 1  # a bit of the mode: PAE whose root is CR3, so PDPTEs are read like the others
+
+# How a walk is made
+LOOK, ACCESS = 0, 1  # change nothing; or as the processor does for an access
+INNER = 2  # added: this is a walk of the nested tables
+
+# What a walk says in its third result, besides the error code of a #PF
+DENIED = 0x100  # there is no translation for this access
+DENIED_NESTED = 0x200  # and it is the nested tables that have none
+
+
+# --- the shape of the tables ------------------------------------------------------------
+
+
+@core
+def first_shift(mode):
+    """The lowest address bit that the first table decides (manual 3A, figures 4-2 and 4-5)."""
+    if mode & CR4_PAE == 0:
+        return 22
+    if mode & PDPT_IN_MEMORY:
+        return 30
+    return 21
+
+
+@core
+def index_bits(mode):
+    """Address bits that one table decides. PAE's first has four entries only."""
+    if mode & CR4_PAE:
+        return 9
+    return 10
+
+
+@core
+def entry_size(mode):
+    if mode & CR4_PAE:
+        return 8
+    return 4
+
+
+@core
+def entry_address(mode, shift, above, linear):
+    """Where a table's entry for an address lies; `above` is the entry that leads to the table."""
+    if shift == 30:
+        return (above & 0xFFFF_FFE0) + (linear >> 30 & 3) * 8
+    if mode & CR4_PAE:
+        return (above & FRAME) + (linear >> shift & 511) * 8
+    return (above & FRAME) + (linear >> shift & 1023) * 4
+
+
+@core
+def is_large(mode, shift, entry):
+    """Whether an entry maps a page of 4 MiB, in PAE 2 MiB, and leads to no table."""
+    if entry & E_LARGE == 0 or shift == 12 or shift == 30:
+        return False
+    return mode & (CR4_PAE | CR4_PSE) != 0
+
+
+@core
+def reserved_bits(mode, shift, large):
+    """What must be clear in a present entry (manual 3A, tables 4-4 to 4-11)."""
+    reserved = 0
+    if mode & CR4_PAE:
+        reserved = PAE_RESERVED
+        if shift == 30:
+            reserved = PDPTE_RESERVED
+    if large:
+        # below a large page's address only the flags and PAT (bit 12) may be set
+        reserved |= (1 << shift) - 0x2000
+    return reserved
+
+
+@core
+def page_of(shift, entry, linear):
+    """Physical address of the 4 KiB that a last entry maps for a linear address."""
+    inside = (1 << shift) - 1
+    return (entry & FRAME & ~inside) | linear & inside & 0xFFFF_F000
+
+
+# --- the walk ---------------------------------------------------------------------------
+
+
+@core_hot
+def allowed(access, rights, write_protect):
+    """Whether the combined rights of a translation permit an access (manual 3A, 4.6)."""
+    if access & WRITE == 0 or rights & TLB_WRITE:
+        return access & USER == 0 or rights & TLB_USER != 0
+    return access & USER == 0 and write_protect == 0
+
+
+@core_hot
+def note(m, address, entry, shift, how):
+    """Keep a reference for who wants to see the walk. The longest, PAE in PAE, makes 15."""
+    c = cpu(m)
+    n = c[WALK_COUNT]
+    if n < WALK_ROOM:
+        word = address | shift << NOTED_SHIFT
+        if how & INNER:
+            word |= NOTED_INNER
+        c[WALK + 2 * n] = word
+        c[WALK + 2 * n + 1] = entry
+        c[WALK_COUNT] = n + 1
+
+
+@core_hot
+def reference(m, address, size, how):
+    """Read one paging-structure entry."""
+    if how & ACCESS:
+        cpu(m)[WALK_REFERENCES] += 1
+        charge(m, costs(m)[COST_WALK])
+    return read_physical(m, place_of(m, address, 0), size)
+
+
+@core
+def mark(m, first, access, how):
+    """Accessed bits of a walk's own references, and the last one's dirty bit for a write."""
+    c = cpu(m)
+    count = c[WALK_COUNT]
+    for i in range(first, count):
+        n = np.uint64(i)
+        noted, entry = c[WALK + 2 * n], c[WALK + 2 * n + 1]
+        bits = np.uint64(E_ACCESSED)
+        if n + 1 == count and access & WRITE:
+            bits |= E_DIRTY
+        own = (noted & NOTED_INNER != 0) == (how & INNER != 0) and noted >> NOTED_SHIFT & 63 != 30
+        if own and entry & bits != bits:
+            place = place_of(m, noted & NOTED_ADDRESS, WRITE)
+            write_physical(m, place, 4, (entry | bits) & 0xFFFF_FFFF)
+
+
+@core
+def walk(m, context, linear, access, how):
+    """Physical page address and TLB rights of a linear address, and 0 or what is wrong.
+
+    The references are noted behind those that are there: who starts a walk empties WALK_COUNT.
+    """
+    mode, root, nested_mode, nested_root, tag = context
+    c = cpu(m)
+    nothing = np.uint64(0)
+    inner = (nested_mode, nested_root, nothing, nothing, tag)
+    first = c[WALK_COUNT]
+    shift, entry = first_shift(mode), root
+    rights = np.uint64(TLB_WRITE | TLB_USER)
+    if not root & E_PRESENT:
+        return nothing, nothing, np.uint64(DENIED)
+    while True:
+        address = entry_address(mode, shift, entry, linear)
+        if nested_root:
+            # the guest's tables are reached as a program writes them (AMD manual 2, 15.25.5)
+            page, _, wrong = walk(m, inner, address, USER | WRITE, how | INNER)
+            if wrong:
+                return address, nothing, wrong | DENIED_NESTED
+            address = page | address & 0xFFF
+        entry = reference(m, address, entry_size(mode), how)
+        note(m, address, entry, shift, how)
+        if not entry & E_PRESENT:
+            return nothing, nothing, np.uint64(DENIED)
+        large = is_large(mode, shift, entry)
+        if entry & reserved_bits(mode, shift, large):
+            return nothing, nothing, np.uint64(DENIED | FAULT_PRESENT | FAULT_RESERVED)
+        if shift != 30:
+            rights &= entry
+        if large or shift == 12:
+            break
+        shift -= index_bits(mode)
+    if not allowed(access, rights, mode & CR0_WP):
+        return nothing, nothing, np.uint64(DENIED | FAULT_PRESENT)
+    if how & ACCESS:
+        mark(m, first, access, how)
+    page = page_of(shift, entry, linear)
+    if large:
+        rights |= TLB_LARGE
+        if mode & CR4_PAE:
+            rights |= TLB_LARGE_2M
+    if access & WRITE:
+        rights |= TLB_DIRTY
+    else:
+        rights |= entry & E_DIRTY
+    if mode & CR4_PGE:
+        rights |= entry & E_GLOBAL
+    if nested_root:
+        guest_page = page
+        page, inner_rights, wrong = walk(m, inner, page, USER | access & WRITE, how | INNER)
+        if wrong:
+            return guest_page, nothing, wrong | DENIED_NESTED
+        rights &= inner_rights | ~np.uint64(TLB_WRITE | TLB_DIRTY)
+    return page, rights, nothing
+
+
+# --- the processor's own ----------------------------------------------------------------
+
+
+@core_hot
+def own_tag(m):
+    """What marks the processor's translations in the TLB."""
+    return cpu(m)[VPID] << 16 | cpu(m)[PCID]
+
+
+@core
+def own_context(m, linear):
+    """What the processor itself walks through: CR3, or the PDPTE that it holds (4.4.1)."""
+    c = cpu(m)
+    mode = c[CR0] & CR0_WP | c[CR4] & (CR4_PSE | CR4_PAE | CR4_PGE)
+    root = c[CR3] & 0xFFFF_F000 | E_PRESENT
+    if mode & CR4_PAE:
+        root = c[PDPTE + (linear >> 30)]
+    return mode, root, np.uint64(0), np.uint64(0), own_tag(m)
 
 
 @core
 def page_fault(m, linear, access, error):
-    """#PF; returns the pair a walk returns."""
+    """#PF."""
     cpu(m)[CR2] = linear
     if access & WRITE:
         error |= FAULT_WRITE
     if access & USER:
         error |= FAULT_USER
     fault(m, PF_FAULT, error)
-    return np.uint64(0), np.uint64(0)
-
-
-@core_hot
-def reference(m, address, size):
-    """Read one paging-structure entry."""
-    cpu(m)[WALK_REFERENCES] += 1
-    charge(m, costs(m)[COST_WALK])
-    return read_physical(m, place_of(m, address, 0), size)
-
-
-@core
-def mark(m, address, entry, bits):
-    """Set accessed or dirty bits that are not set yet."""
-    if entry & bits != bits:
-        write_physical(m, place_of(m, address, WRITE), 4, (entry | bits) & 0xFFFFFFFF)
-
-
-@core_hot
-def allowed(m, access, rights):
-    """Whether the combined rights of a translation permit an access (manual 3A, 4.6)."""
-    if access & USER:
-        if not rights & TLB_USER:
-            return False
-        return not access & WRITE or rights & TLB_WRITE != 0
-    return not access & WRITE or rights & TLB_WRITE != 0 or not cpu(m)[CR0] & CR0_WP
 
 
 @core
 def walk_page_table(m, linear, access):
-    """Physical page address and TLB rights of a linear address; EVENT on a fault."""
-    c = cpu(m)
-    wide = c[CR4] & CR4_PAE
-    reserved = np.uint64(0)
-    if wide:
-        directory = c[PDPTE + (linear >> 30)]
-        if not directory & E_PRESENT:
-            return page_fault(m, linear, access, 0)
-        size, large_size = np.uint64(8), np.uint64(0x200000)
-        upper = (directory & 0xFFFFFF000) + (linear >> 21 & 511) * 8
-        reserved = np.uint64(PAE_RESERVED)
-    else:
-        size, large_size = np.uint64(4), np.uint64(0x400000)
-        upper = (c[CR3] & 0xFFFFF000) + (linear >> 22) * 4
-    pde = reference(m, upper, size)
-    if not pde & E_PRESENT:
-        return page_fault(m, linear, access, 0)
-    large = pde & E_LARGE != 0 and (wide != 0 or c[CR4] & CR4_PSE != 0)
-    lower, entry = upper, pde
-    if large:
-        # below the page's address only the flags and PAT (bit 12) may be set
-        reserved |= large_size - 0x2000
-        if pde & reserved:
-            return page_fault(m, linear, access, FAULT_PRESENT | FAULT_RESERVED)
-        rights = pde & (TLB_WRITE | TLB_USER) | TLB_LARGE
-        if wide:
-            rights |= TLB_LARGE_2M
-        page = (pde & 0xFFFFFFFFF & ~(large_size - 1)) | linear & (large_size - 0x1000)
-    else:
-        if pde & reserved:
-            return page_fault(m, linear, access, FAULT_PRESENT | FAULT_RESERVED)
-        if wide:
-            lower = (pde & 0xFFFFFF000) + (linear >> 12 & 511) * 8
-        else:
-            lower = (pde & 0xFFFFF000) + (linear >> 12 & 1023) * 4
-        entry = reference(m, lower, size)
-        if not entry & E_PRESENT:
-            return page_fault(m, linear, access, 0)
-        if entry & reserved:
-            return page_fault(m, linear, access, FAULT_PRESENT | FAULT_RESERVED)
-        rights = pde & entry & (TLB_WRITE | TLB_USER)
-        page = entry & 0xFFFFFF000
-    if not allowed(m, access, rights):
-        return page_fault(m, linear, access, FAULT_PRESENT)
-    if lower != upper:
-        mark(m, upper, pde, E_ACCESSED)
-    if access & WRITE:
-        mark(m, lower, entry, E_ACCESSED | E_DIRTY)
-        rights |= TLB_DIRTY
-    else:
-        mark(m, lower, entry, E_ACCESSED)
-        rights |= entry & E_DIRTY
-    if entry & E_GLOBAL and c[CR4] & CR4_PGE:
-        rights |= TLB_GLOBAL
+    """Physical page address and TLB rights for an access of the program; EVENT on a fault."""
+    cpu(m)[WALK_COUNT] = 0
+    page, rights, wrong = walk(m, own_context(m, linear), linear, access, np.uint64(ACCESS))
+    if wrong:
+        page_fault(m, linear, access, wrong & 0xFF)
     return page, rights
+
+
+@core
+def look_up(m, linear):
+    """Physical address by the page tables as they are, and 0; changes nothing but the notes."""
+    cpu(m)[WALK_COUNT] = 0
+    page, _, wrong = walk(m, own_context(m, linear), linear, np.uint64(0), np.uint64(LOOK))
+    return page | linear & 0xFFF, wrong

@@ -15,6 +15,7 @@ from ..state.handles import charge, costs, cpu, fast, tlb
 from ..state.jit import core, core_hot
 from ..state.layout import (
     CR0,
+    CR0_WP,
     DATA_MISSES,
     DATA_TLB,
     EVENT,
@@ -36,7 +37,7 @@ from ..state.layout import (
     WRITE,
 )
 from .links import drop_links_of_page
-from .paging import allowed, walk_page_table
+from .paging import allowed, own_tag, walk_page_table
 from .physical import place_of
 
 
@@ -92,13 +93,22 @@ def invalidate_page(m, linear):
 
 
 @core_hot
+def serves(m, entry, access):
+    """Whether an access needs no walk: it is allowed, and a store finds the page dirty."""
+    if not allowed(access, entry.rights, cpu(m)[CR0] & CR0_WP):
+        return False
+    return access & WRITE == 0 or entry.rights & TLB_DIRTY != 0
+
+
+@core_hot
 def find(m, first, linear):
     """Row of the entry for a page + 1, or 0."""
     table = tlb(m)
-    wanted = linear & 0xFFFFF000 | TLB_VALID
+    wanted, tag = linear & 0xFFFFF000 | TLB_VALID, own_tag(m)
     row = first + (linear >> 12 & (TLB_SETS - 1)) * TLB_WAYS
     for i in range(TLB_WAYS):
-        if table[row + np.uint64(i)].tag == wanted:
+        entry = table[row + np.uint64(i)]
+        if entry.tag == wanted and entry.tags == tag:
             return row + np.uint64(i) + 1
     return np.uint64(0)
 
@@ -135,7 +145,7 @@ def translate(m, linear, access):
     row = find(m, first, linear)
     if row:
         entry = table[row - 1]
-        if allowed(m, access, entry.rights) and (not access & WRITE or entry.rights & TLB_DIRTY):
+        if serves(m, entry, access):
             return place_of(m, entry.page | linear & 0xFFF, access)
     if access & EXEC:
         c[FETCH_MISSES] += 1
@@ -160,6 +170,7 @@ def translate(m, linear, access):
     entry.tag = linear & 0xFFFFF000 | TLB_VALID
     entry.page = page
     entry.rights = rights
+    entry.tags = own_tag(m)
     return place_of(m, page | linear & 0xFFF, access)
 
 

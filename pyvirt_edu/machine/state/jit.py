@@ -154,6 +154,11 @@ def core_inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     return _core(function, "inlined", inline="always")
 
 
+def in_python(function: Any) -> Callable[..., Any]:
+    """What a function of the core was made of. It takes Python's numbers, if it calls no other."""
+    return function.core_source  # type: ignore[no-any-return]
+
+
 def unit(function: Callable[..., Any]) -> Callable[..., Any]:
     """Mark a unit; it is compiled by `entry_points`, not at import."""
     function.is_unit = True  # type: ignore[attr-defined]

@@ -120,7 +120,9 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("ferr", 1),  # the x87 reports an error and CR0.NE is clear (IRQ 13 on a PC)
     ("delivered_at", 1),  # cycle count at which the last exception or interrupt began
     ("repeating", 1),  # 1 + RIP of a repeated string instruction that has iterations left
-    ("reserved", 59),
+    ("walk_count", 1),  # the references that the last page walk made, see paging.py
+    ("walk", 48),  # pairs: address and level, entry
+    ("reserved", 10),
 )
 
 CPU_DTYPE = np.dtype([(n, "<u8") if k == 1 else (n, "<u8", (k,)) for n, k in _FIELDS])
@@ -224,6 +226,13 @@ FERR = _offset("ferr")
 SHADOW_NEXT, SHADOW_ARMED, SHADOW_DEBUG = 1, 2, 4
 DELIVERED_AT = _offset("delivered_at")
 REPEATING = _offset("repeating")
+VPID, PCID = _offset("vpid"), _offset("pcid")
+WALK_COUNT, WALK = _offset("walk_count"), _offset("walk")
+WALK_ROOM = 24
+# A noted reference is two words: the entry's address with these above it, and the entry
+NOTED_SHIFT = 56  # six bits: the lowest address bit that the entry's table decides
+NOTED_INNER = 1 << 62  # of the nested tables
+NOTED_ADDRESS = 0xFF_FFFF_FFFF
 NEVER = 1 << 63  # a cycle count that no run reaches
 
 # EFLAGS bits (manual 1, 3.4.3). The six arithmetic ones are not stored there.

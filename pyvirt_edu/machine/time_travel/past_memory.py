@@ -9,15 +9,25 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from functools import cache
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 
+from ..state.jit import in_python
 from ..state.layout import CR4_PAE, CR4_PSE, PAGE
 from .snapshots import PageTable
 
-PRESENT, LARGE = 1, 0x80
-FRAME = 0xF_FFFF_F000  # of an entry; PAE's reach 36 bits
+
+@cache
+def page_tables() -> SimpleNamespace:
+    """The shape of the page tables as paging.py has it; that is core, so only who asks loads it."""
+    from ..memory import paging
+
+    shape = "entry_address entry_size first_shift index_bits is_large page_of reserved_bits"
+    functions = {name: in_python(getattr(paging, name)) for name in shape.split()}
+    return SimpleNamespace(**functions, PRESENT=paging.E_PRESENT, PDPT_IN_MEMORY=paging.PDPT_IN_MEMORY)
 
 
 class Paging(NamedTuple):
@@ -122,23 +132,24 @@ class PastMemory:
         return None if known.physical is None else known.physical | low
 
     def _walk(self, linear: int, paging: Paging, step: int) -> Walk:
-        levels: tuple[tuple[int, int], ...]
-        if paging.cr4 & CR4_PAE:
-            levels, size, base = ((30, 2), (21, 9), (12, 9)), 8, paging.cr3 & 0xFFFF_FFE0
-        else:
-            levels, size, base = ((22, 10), (12, 10)), 4, paging.cr3 & 0xFFFF_F000
+        """The walk of paging.py, and from which step to which its entries stayed as they are."""
+        tables = page_tables()
+        mode, root = paging.cr4 & (CR4_PSE | CR4_PAE), paging.cr3 & 0xFFFF_F000
+        if mode & CR4_PAE:
+            # the processor holds the four PDPTEs; they are taken to be those in memory
+            mode, root = mode | tables.PDPT_IN_MEMORY, paging.cr3 & 0xFFFF_FFE0
+        shift, entry, size = tables.first_shift(mode), root, tables.entry_size(mode)
         first, end = 0, self.length + 1
-        for shift, bits in levels:
-            at = base + (linear >> shift & (1 << bits) - 1) * size
+        while True:
+            at = tables.entry_address(mode, shift, entry, linear)
             changes = self.changes(at, size)
             place = bisect_left(changes, step)
             first = max([first, *(change + 1 for change in changes[:place])])
             end = min([end, *(change + 1 for change in changes[place:])])
             entry = int.from_bytes(self.read(at, size, step), "little")
-            if not entry & PRESENT:
+            large = tables.is_large(mode, shift, entry)
+            if not entry & tables.PRESENT or entry & tables.reserved_bits(mode, shift, large):
                 return Walk(first, end, None)
-            large = shift == 21 or shift == 22 and paging.cr4 & CR4_PSE
-            if large and entry & LARGE:
-                return Walk(first, end, entry & FRAME & -1 << shift | linear & (1 << shift) - 1)
-            base = entry & FRAME
-        return Walk(first, end, base)
+            if large or shift == 12:
+                return Walk(first, end, tables.page_of(shift, entry, linear))
+            shift -= tables.index_bits(mode)

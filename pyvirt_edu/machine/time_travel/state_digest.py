@@ -70,6 +70,8 @@ SCRATCH = {
     "event_error": "speaks only while `event` does, and that is 0 between instructions",
     "stop": "cleared when a boundary is left",
     "instruction_rip": "set before each call of a unit",
+    "walk_count": "a page walk begins with none",
+    "walk": "written before it is read, by the same walk",
     "replay_index": "0 when an instruction begins",
 }
 ONE_SPELLING = {
