@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..decode.uops import COST_CONTROL, COST_FLUSH
-from ..memory.physical import place_of, read_physical
+from ..memory.paging import load_pdptes, pdptes_are_valid
 from ..memory.privilege import require_ring_0
 from ..memory.segment_cache import update_ends, update_mode
-from ..memory.tlb import flush_fast, flush_tlb, invalidate_page
+from ..memory.tlb import flush_fast, flush_for_cr3, flush_tlb, invalidate_page
 from ..state.handles import charge, costs, cpu, fault
 from ..state.jit import core
 from ..state.layout import (
@@ -41,7 +41,6 @@ from ..state.layout import (
     CR4_PSE,
     CR4_TSD,
     GP,
-    PDPTE,
     T0,
     T1,
     UD,
@@ -51,44 +50,9 @@ WORD32 = 0xFFFF_FFFF
 CR0_WRITABLE = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
 # what CPUID reports, and nothing else
 CR4_WRITABLE = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_OSFXSR
-# PDPTE bits that must be zero when it is present: 1-2, 5-8, and above the 36 of an address
-PDPTE_RESERVED = 0xFFFF_FFF0_0000_01E6
-
-
-# --- PAE page-directory pointers ---------------------------------------------------------------
-
-
-@core
-def pdptes_are_valid(m, cr3):
-    """Whether the four PDPTEs at CR3 may be loaded (manual 3A, 4.4.1)."""
-    for i in range(4):
-        entry = read_physical(m, place_of(m, (cr3 & 0xFFFF_FFE0) + 8 * np.uint64(i), 0), 8)
-        if (entry & 1) and (entry & PDPTE_RESERVED):
-            return 0
-    return 1
-
-
-@core
-def load_pdptes(m, cr3):
-    """PAE paging keeps the four in registers; memory is not looked at again."""
-    c = cpu(m)
-    for i in range(4):
-        n = np.uint64(i)
-        c[PDPTE + n] = read_physical(m, place_of(m, (cr3 & 0xFFFF_FFE0) + 8 * n, 0), 8)
 
 
 # --- writes ----------------------------------------------------------------------------------------
-
-
-@core
-def flush_for_cr3(m):
-    """A write of CR3 keeps global pages only."""
-    c = cpu(m)
-    charge(m, costs(m)[COST_FLUSH])
-    keep = 0
-    if c[CR4] & CR4_PGE:
-        keep = 1
-    flush_tlb(m, keep)
 
 
 @core

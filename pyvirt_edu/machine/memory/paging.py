@@ -253,6 +253,25 @@ def walk(m, context, linear, access, how):
 # --- the processor's own ----------------------------------------------------------------
 
 
+@core
+def pdptes_are_valid(m, cr3):
+    """Whether the four PDPTEs at CR3 may be loaded (manual 3A, 4.4.1)."""
+    for i in range(4):
+        entry = read_physical(m, place_of(m, (cr3 & 0xFFFF_FFE0) + 8 * np.uint64(i), 0), 8)
+        if (entry & 1) and (entry & PDPTE_RESERVED):
+            return 0
+    return 1
+
+
+@core
+def load_pdptes(m, cr3):
+    """PAE paging keeps the four in registers; memory is not looked at again."""
+    c = cpu(m)
+    for i in range(4):
+        n = np.uint64(i)
+        c[PDPTE + n] = read_physical(m, place_of(m, (cr3 & 0xFFFF_FFE0) + 8 * n, 0), 8)
+
+
 @core_hot
 def own_tag(m):
     """What marks the processor's translations in the TLB."""

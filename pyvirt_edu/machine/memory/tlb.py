@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..decode.uops import COST_TLB_MISS
+from ..decode.uops import COST_FLUSH, COST_TLB_MISS
 from ..state.handles import charge, costs, cpu, fast, tlb
 from ..state.jit import core, core_hot
 from ..state.layout import (
     CR0,
     CR0_WP,
+    CR4,
+    CR4_PGE,
     DATA_MISSES,
     DATA_TLB,
     EVENT,
@@ -70,6 +72,17 @@ def flush_tlb(m, keep_global):
             table[i].tag = np.uint64(0)
     flush_fast(m)
     cpu(m)[GENERATION] += 1
+
+
+@core
+def flush_for_cr3(m):
+    """A write of CR3 keeps global pages only."""
+    c = cpu(m)
+    charge(m, costs(m)[COST_FLUSH])
+    keep = 0
+    if c[CR4] & CR4_PGE:
+        keep = 1
+    flush_tlb(m, keep)
 
 
 @core

@@ -11,10 +11,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..decode.uops import COST_TASK
-from ..execute.control_registers import flush_for_cr3, load_pdptes, pdptes_are_valid
 from ..memory.access import probe_write, read, write
 from ..memory.descriptor_fields import descriptor_base, descriptor_limit
+from ..memory.paging import load_pdptes, pdptes_are_valid
 from ..memory.segment_cache import null_segment, set_cpl, set_descriptor, set_v86_segment
+from ..memory.tlb import flush_for_cr3
 from ..state.flags import read_eflags, write_eflags
 from ..state.handles import charge, costs, cpu, fault
 from ..state.jit import core, unit
