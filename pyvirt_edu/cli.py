@@ -18,6 +18,7 @@ from .commands.demo import DEMOS, demo
 
 def warm_up() -> None:
     """Compile what the cache lacks, with a bar that shows how far it is."""
+    from . import devices  # noqa: F401 it registers its units
     from .machine.state import jit
     from .machine.state.progress import Progress
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import devices as _devices  # noqa: F401 it registers its units
 from .machine import machine as bare
 from .machine.costs import CostModel
 from .machine.errors import ConfigurationError

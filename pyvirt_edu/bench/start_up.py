@@ -22,7 +22,7 @@ m.enter_protected_mode(eip=0x10000, esp=0x90000)
 m.step()
 assert m.cpu.eip == 0x10001
 """
-EDITED = "loop.py"  # the largest unit
+EDITED = "execute/loop.py"  # the largest unit
 STATEMENT = "    c[EXIT_REASON] = 0\n"  # of its code; said twice it means the same
 
 

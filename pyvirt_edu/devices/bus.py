@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..machine.state.handles import call_unit, device_bytes, devices, ports
-from ..machine.state.jit import UNIT_CARD_ACCESS, core, unit
+from ..machine.state.jit import core, unit
 from ..machine.state.layout import DEVICE_BYTES, DEVICE_CLAIM, DEVICE_WORDS, NEVER
+from . import UNIT_CARD_ACCESS
 from .clock import due_source, now, set_event
 from .keyboard import keyboard_event, keyboard_input, keyboard_read, keyboard_reset, keyboard_write
 from .layout import (

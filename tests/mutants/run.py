@@ -24,7 +24,9 @@ from pyvirt_edu.machine.state.jit import cache_directories
 from .mutate import EQUIVALENT, ROOT, SHARES, Mutant, copy_tests, draw, plant, shares
 
 CAUGHT, SURVIVED = "caught", "survived"
-COMPILE = "from pyvirt_edu.machine.state.jit import compile_missing; compile_missing()"
+COMPILE = (
+    "import pyvirt_edu.devices; from pyvirt_edu.machine.state.jit import compile_missing; compile_missing()"
+)
 
 
 @dataclass

@@ -114,7 +114,7 @@ def test_numba_types_no_float() -> None:
     from numba.core.dispatcher import Dispatcher
 
     found: list[str] = []
-    for name, _ in jit.UNITS:
+    for name in jit.UNITS:
         function = getattr(importlib.import_module(jit.unit_module(name)), name)
         found += floats(njit(jit.SIGNATURE, error_model="numpy")(jit._unsigned(function)))
     for module in MODULES.keys() - FLOATING:

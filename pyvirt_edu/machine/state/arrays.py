@@ -199,8 +199,10 @@ class Arrays:
 
     def connect(self, addresses: dict[str, int]) -> None:
         """Put the entry points of the units into the handle."""
-        for slot, (name, _) in enumerate(jit.UNITS):
-            self.handle[H_UNITS + slot] = addresses[name]
+        for name, address in addresses.items():
+            self.handle[H_UNITS + jit.UNITS[name].slot] = address
+        if not self.handle[H_UNITS + jit.UNIT_DEVICES]:
+            raise ConfigurationError("nobody answers for devices; import pyvirt_edu.devices first")
 
 
 def segment_ends(row: np.ndarray, segment: int, writable: bool) -> None:

@@ -48,56 +48,44 @@ ENTRY_TYPE = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
 #: With PYVIRT_CHECKED=1 every array access of the core is bounds-checked (slow; for fuzzing).
 CHECKED = os.environ.get("PYVIRT_CHECKED", "") == "1"
 
-#: What takes longest to compile starts first.
-LARGEST = (
-    "card_access",
-    "device_access",
-    "find_block",
-    "run",
-    "assist_x87",
-    "assist_transfer",
-    "assist_system",
-)
-
 #: Set in the processes that only compile units: nobody there calls a function from Python.
 UNITS_ONLY = os.environ.get("PYVIRT_UNITS_ONLY", "") == "1"
 
-#: Units in the order of their slots in the handle: name and module in the package. The core
-#: calls by slot; only this list, like a linker's, knows the names.
-UNITS: tuple[tuple[str, str], ...] = (
-    ("run", "machine.execute.loop"),
-    ("find_block", "machine.decode.blocks"),
-    ("load_slow", "machine.memory.slow_path"),
-    ("store_slow", "machine.memory.slow_path"),
-    ("deliver", "machine.protection.interrupts"),
-    ("assist_system", "machine.execute.system"),
-    ("assist_transfer", "machine.protection.transfers"),
-    ("assist_string", "machine.execute.strings"),
-    ("assist_arithmetic", "machine.execute.arithmetic"),
-    ("host_access", "machine.memory.hostaccess"),
-    ("switch_task", "machine.protection.tasks"),
-    ("device_access", "devices.bus"),
-    ("card_access", "devices.cards"),
-    ("assist_x87", "machine.x87.instructions"),
-    ("x87_series", "machine.x87.transcendental"),
-)
-(
-    UNIT_RUN,
-    UNIT_FIND_BLOCK,
-    UNIT_LOAD_SLOW,
-    UNIT_STORE_SLOW,
-    UNIT_DELIVER,
-    UNIT_ASSIST_SYSTEM,
-    UNIT_ASSIST_TRANSFER,
-    UNIT_ASSIST_STRING,
-    UNIT_ASSIST_ARITHMETIC,
-    UNIT_HOST_ACCESS,
-    UNIT_SWITCH_TASK,
-    UNIT_DEVICES,
-    UNIT_CARD_ACCESS,
-    UNIT_ASSIST_X87,
-    UNIT_X87_SERIES,
-) = range(15)
+
+class Unit(NamedTuple):
+    """Where a unit is defined, and its slot in the handle."""
+
+    module: str  #: in the package
+    slot: int
+    slow: bool  #: takes long to compile, so it starts first
+
+
+#: Units by name. The core calls by slot; only this table, like a linker's, knows names.
+UNITS: dict[str, Unit] = {}
+
+
+def register(name: str, module: str, slot: int, slow: bool = False) -> int:
+    """Say that a unit fills a slot; returns the slot. Who owns a unit registers it."""
+    assert all(unit.slot != slot for unit in UNITS.values()), f"slot {slot} is taken"
+    UNITS[name] = Unit(module, slot, slow)
+    return slot
+
+
+UNIT_RUN = register("run", "machine.execute.loop", 0, slow=True)
+UNIT_FIND_BLOCK = register("find_block", "machine.decode.blocks", 1, slow=True)
+UNIT_LOAD_SLOW = register("load_slow", "machine.memory.slow_path", 2)
+UNIT_STORE_SLOW = register("store_slow", "machine.memory.slow_path", 3)
+UNIT_DELIVER = register("deliver", "machine.protection.interrupts", 4)
+UNIT_ASSIST_SYSTEM = register("assist_system", "machine.execute.system", 5, slow=True)
+UNIT_ASSIST_TRANSFER = register("assist_transfer", "machine.protection.transfers", 6, slow=True)
+UNIT_ASSIST_STRING = register("assist_string", "machine.execute.strings", 7)
+UNIT_ASSIST_ARITHMETIC = register("assist_arithmetic", "machine.execute.arithmetic", 8)
+UNIT_HOST_ACCESS = register("host_access", "machine.memory.hostaccess", 9)
+UNIT_SWITCH_TASK = register("switch_task", "machine.protection.tasks", 10)
+UNIT_ASSIST_X87 = register("assist_x87", "machine.x87.instructions", 11, slow=True)
+UNIT_X87_SERIES = register("x87_series", "machine.x87.transcendental", 12)
+#: Left to the platform around the processor: what answers for devices, and room for its own.
+UNIT_DEVICES, UNIT_PLATFORM = 13, 14
 
 
 class _Unsigned(ast.NodeTransformer):
@@ -203,14 +191,17 @@ def _function(name: str) -> FunctionType:
 
 def unit_module(name: str) -> str:
     """The module that defines a unit."""
-    module = dict(UNITS)[name]
-    return f"pyvirt_edu.{module}"
+    return f"pyvirt_edu.{UNITS[name].module}"
+
+
+def unit_digests() -> dict[str, str]:
+    """What the machine code of each unit depends on: its functions, Numba, the processor."""
+    return _unit_digests(tuple(UNITS))
 
 
 @functools.cache
-def unit_digests() -> dict[str, str]:
-    """What the machine code of each unit depends on: its functions, Numba, the processor."""
-    key = _platform_key()
+def _unit_digests(names: tuple[str, ...]) -> dict[str, str]:
+    key = f"{_platform_key()}|{sorted(UNITS.items())}"
     sources = sources_digest(PACKAGE, CORE_FOLDERS, key)
     file = f"index-{sources}.json"
     for directory in cache_directories():
@@ -222,7 +213,7 @@ def unit_digests() -> dict[str, str]:
     made = f"{key}|{digest.of(_unsigned)}|{digest.of(_core)}|{digest.of(_compile)}"
     digests = {
         name: hashlib.sha256(f"{made}|{digest.of(_function(name))}".encode()).hexdigest()[:24]
-        for name, _ in UNITS
+        for name in names
     }
     _keep(file, json.dumps(digests).encode())
     return digests
@@ -280,8 +271,17 @@ def _compile(function: FunctionType) -> CompiledUnit:
 
 def compile_unit(name: str) -> CompiledUnit:
     """Compile one unit now and keep it."""
-    item = _compile(_function(name))
-    _store(name, unit_digests()[name], item)
+    return _compile_and_keep(*_order(name))
+
+
+def _order(name: str) -> tuple[str, str, str]:
+    """All that compiling a unit takes: a process that only does that knows no registry."""
+    return name, unit_module(name), unit_digests()[name]
+
+
+def _compile_and_keep(name: str, module: str, digest: str) -> CompiledUnit:
+    item = _compile(getattr(importlib.import_module(module), name))
+    _store(name, digest, item)
     return item
 
 
@@ -304,11 +304,10 @@ def _address(name: str, item: CompiledUnit) -> int:
 
 
 def missing_units() -> list[str]:
-    """Units that are not in the cache, largest first."""
-    order = {name: n for n, name in enumerate(LARGEST)}
+    """Units that are not in the cache, the slow ones first."""
     digests = unit_digests()
-    names = [n for n, _ in UNITS if n not in _addresses and _load(n, digests[n]) is None]
-    return sorted(names, key=lambda n: order.get(n, len(order)))
+    names = [n for n in UNITS if n not in _addresses and _load(n, digests[n]) is None]
+    return sorted(names, key=lambda n: not UNITS[n].slow)
 
 
 def compile_missing(progress: Callable[[int, int, str], None] | None = None) -> None:
@@ -334,7 +333,7 @@ def compile_missing(progress: Callable[[int, int, str], None] | None = None) -> 
     while queue or running:
         while queue and len(running) < max(1, os.cpu_count() or 1):
             name = queue.pop(0)
-            command = [sys.executable, "-m", __name__, name]
+            command = [sys.executable, "-m", __name__, *_order(name)]
             running[name] = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
         for name, process in list(running.items()):
             try:
@@ -356,7 +355,7 @@ def entry_points(progress: Callable[[int, int, str], None] | None = None) -> dic
     """Addresses of all units, compiled first where the cache lacks them."""
     if len(_addresses) < len(UNITS):
         compile_missing(progress)
-        for name, _ in UNITS:
+        for name in UNITS:
             if name not in _addresses:
                 item = _load(name, unit_digests()[name])
                 _addresses[name] = _address(name, item if item else compile_unit(name))
@@ -364,5 +363,4 @@ def entry_points(progress: Callable[[int, int, str], None] | None = None) -> dic
 
 
 if __name__ == "__main__":
-    for unit_name in sys.argv[1:]:
-        compile_unit(unit_name)
+    _compile_and_keep(*sys.argv[1:])

@@ -15,7 +15,8 @@ import pyvirt_edu
 from pyvirt_edu.machine.state.code_digest import sources_digest
 
 PACKAGE = Path(pyvirt_edu.__file__).parent
-ASK = "import json; from pyvirt_edu.machine import jit; print(json.dumps(jit.unit_digests()))"
+REGISTERED = "import json, sys, pyvirt_edu.devices; from pyvirt_edu.machine.state import jit; "
+ASK = REGISTERED + "print(json.dumps(jit.unit_digests()))"
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -35,7 +36,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
 def changed_by(original: tuple[Path, dict[str, str]], file: str, old: str, new: str) -> set[str]:
     """Units whose digest an edit changes."""
     root, before = original
-    path = root / PACKAGE.name / "machine" / file
+    path = root / PACKAGE.name / file if "/" in file else next((root / PACKAGE.name / "machine").rglob(file))
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
@@ -62,21 +63,21 @@ def test_sub_folders_count(original: tuple[Path, dict[str, str]]) -> None:
     """An edit in a room of the machine is noticed, and which room a file is in matters too."""
     root, before = original
     machine = root / PACKAGE.name / "machine"
-    text = (machine / "cpuid.py").read_text(encoding="utf-8")
+    text = (machine / "execute" / "cpuid.py").read_text(encoding="utf-8")
     (machine / "room").mkdir()
     (machine / "room" / "__init__.py").write_text("", encoding="utf-8")
     (machine / "room" / "levels.py").write_text("HIGHEST_LEAF = 2\n", encoding="utf-8")
-    moved = text.replace("HIGHEST_LEAF = 2", "from .room.levels import HIGHEST_LEAF")
+    moved = text.replace("HIGHEST_LEAF = 2", "from ..room.levels import HIGHEST_LEAF")
     assert moved != text
     try:
-        (machine / "cpuid.py").write_text(moved, encoding="utf-8")
+        (machine / "execute" / "cpuid.py").write_text(moved, encoding="utf-8")
         assert digests(root) == before
-        assert changed_by(original, "room/levels.py", "2", "1") == {"assist_system"}
+        assert changed_by(original, "levels.py", "2", "1") == {"assist_system"}
         whole = sources_digest(root / PACKAGE.name, ["machine"], "")
         shutil.move(machine / "room" / "levels.py", machine / "levels.py")
         assert sources_digest(root / PACKAGE.name, ["machine"], "") != whole
     finally:
-        (machine / "cpuid.py").write_text(text, encoding="utf-8")
+        (machine / "execute" / "cpuid.py").write_text(text, encoding="utf-8")
         shutil.rmtree(machine / "room")
         (machine / "levels.py").unlink(missing_ok=True)
 
@@ -85,7 +86,7 @@ def test_a_constant_changes_those_who_name_it(original: tuple[Path, dict[str, st
     units = set(original[1])
     assert changed_by(original, "layout.py", '("gpr", 16)', '("gpr", 17)') == units
     assert changed_by(original, "cpuid.py", "HIGHEST_LEAF = 2", "HIGHEST_LEAF = 1") == {"assist_system"}
-    table = "../devices/vga.py"
+    table = "devices/vga.py"
     assert changed_by(
         original, table, "MODE_3_SEQUENCER = np.array([0x03", "MODE_3_SEQUENCER = np.array([0x01"
     ) == {"device_access"}
@@ -94,7 +95,7 @@ def test_a_constant_changes_those_who_name_it(original: tuple[Path, dict[str, st
 def test_the_index_spares_the_search(original: tuple[Path, dict[str, str]]) -> None:
     """Unchanged sources: the answer is read, and the processor's code is not even imported."""
     root, before = original
-    code = "import sys; from pyvirt_edu.machine import jit; jit.unit_digests(); print(*sys.modules)"
+    code = REGISTERED + "jit.unit_digests(); print(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(root), "PYVIRT_CACHE_DIR": str(root / "cache")}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True, check=True
