@@ -17,8 +17,9 @@ import pytest
 from pyvirt_edu.machine.state import jit
 
 BUDGET = 10.0
-#: Units that take more, and their budgets; measured as 16.7, 16.0, 11.3 and 10.1 s. To be split or shortened.
-LONGER = {"device_access": 20.0, "card_access": 20.0, "find_block": 14.0, "assist_x87": 13.0}
+#: Units that take more, and their budgets. Their yardsticks said 16.7, 16.0, 11.3 and 12.7 s, on a busy
+#: computer: ratios to the yardstick of 52, 50, 35 and 40, where `run` has 23.
+LONGER = {"device_access": 20.0, "card_access": 20.0, "find_block": 14.0, "assist_x87": 15.0}
 MOST_LONGER = 4
 PACE = 0.32
 
