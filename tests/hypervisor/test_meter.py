@@ -6,7 +6,7 @@ import pytest
 
 from pyvirt_edu import Machine, assemble
 from pyvirt_edu.hypervisor import meter as metering
-from pyvirt_edu.hypervisor.meter import hardware_prices
+from pyvirt_edu.hypervisor.meter import Meter, hardware_prices
 from pyvirt_edu.hypervisor.trap_gates import Frame, TrapGates
 
 KERNEL = """
@@ -70,6 +70,33 @@ def test_an_exit_is_its_primitives_its_gates_and_its_stub() -> None:
         stub = account.cycles - priced - gate
         # PUSH, JMP and ADD, and now and then a page walk
         assert 5 * account.exits <= stub <= 80 * account.exits
+
+
+def test_what_is_done_is_counted_and_charged() -> None:
+    m = Machine(ram="1MiB", devices=())
+    meter = Meter(m)
+    with meter.exit() as account:
+        account.reason = "everything"
+        meter.decide()
+        meter.decide(3)
+        assert meter.read(0x1000, 2) == 0
+        meter.write(0x1000, 0x0504_0302_01, 5)
+        assert meter.read(0x1001) == 0x0504_0302
+        assert meter.read(0x1000, 8) == 0x0504_0302_01
+        meter.port_in(0x80)
+        meter.port_in(0x80, 4)
+        meter.port_out(0x80, 1)
+        meter.spend("INVLPG", 2)
+    everything = meter.accounts["everything"]
+    assert everything.primitives == {
+        "decision": 4,
+        "memory read": 1 + 1 + 2,
+        "memory write": 2,
+        "port access": 3,
+        "INVLPG": 2,
+    }
+    assert everything.cycles == sum(meter.prices[p] * n for p, n in everything.primitives.items())
+    assert m.cycles == everything.cycles == meter.cycles
 
 
 def test_a_full_timeline_counts_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,14 @@ reload: mov ax, 0x10
     mov dword [tss + 4], 0x8f000
     mov dword [tss + 8], 0x10
 """
-PIC_AND_PIT = ((0x20, 0x11), (0x21, 0x20), (0x21, 4), (0x21, 1), (0x21, 0xFE), (0x43, 0x34), (0x40, 0xA9))
-TIMER = "".join(f"    mov al, {value}\n    out {port}, al\n" for port, value in (*PIC_AND_PIT, (0x40, 4)))
+PIC = "".join(
+    f"    mov al, {value}\n    out {port}, al\n"
+    for port, value in ((0x20, 0x11), (0x21, 0x20), (0x21, 4), (0x21, 1), (0x21, 0xFE))
+)
+PIT = "".join(
+    f"    mov al, {value}\n    out {port}, al\n" for port, value in ((0x43, 0x34), (0x40, 0xA9), (0x40, 4))
+)
+TIMER = PIC + PIT
 HANDLERS = (
     handler("other", "!", END)
     + handler("protection", "G", END)
@@ -124,6 +130,9 @@ KERNELS = {
     "a frame of its own to ring 3, with a tick waiting": (
         TIMER + WAIT + to_ring_3("user") + "again: cmp dword [ticks], 2\n    jb again\n    int 48\n    hlt\n"
     ),
+    "a frame of its own to ring 3, a tick comes there": (
+        PIT + PIC + to_ring_3("user") + "again: cmp dword [ticks], 2\n    jb again\n    int 48\n    hlt\n"
+    ),
     "ring 3 with interrupts off": (
         TIMER + to_ring_3("user", 2) + WAIT + "    cmp dword [ticks], 0\n    je none\n    int 48\nnone: hlt\n"
     ),
@@ -168,20 +177,33 @@ KERNELS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", KERNELS)
-def test_prints_what_it_prints_on_bare_metal(name: str) -> None:
+def runs(name: str, patched: bool = True) -> list[tuple[str, str]]:
+    """What a kernel prints on bare metal and under the monitor, and how it ends."""
     code = assemble(START + KERNELS[name] + HANDLERS + TABLES + idt(), bits=32, origin=ORIGIN)
     results = []
     for monitored in (False, True):
         m = Machine(ram="2MiB")
         m.load(code, at=ORIGIN)
         m.enter_protected_mode(eip=ORIGIN, esp=0x90000)
-        patch = (ORIGIN, code.symbols["data"])
+        patch = (ORIGIN, code.symbols["data"]) if patched else (0, 0)
         runner = TrapAndEmulate(m, patch).gates if monitored else m
         out = runner.run(max_instructions=LIMIT)
         results.append((m.console.text, out.reason))
-    assert results[0] == results[1]
-    text, reason = results[0]
+    return results
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_prints_what_it_prints_on_bare_metal(name: str) -> None:
+    bare, monitored = runs(name)
+    assert monitored == bare
+    text, reason = bare
     assert reason == "halt"
     assert "!" not in text
     assert text or "waiting ends" in name
+
+
+def test_ring_3_has_interrupts_though_nobody_saw_the_iret() -> None:
+    """Without the patch the kernel's IRET to ring 3 does not trap; programs run with IF set."""
+    bare, monitored = runs("a frame of its own to ring 3, a tick comes there", patched=False)
+    assert monitored == bare
+    assert bare[1] == "halt"
