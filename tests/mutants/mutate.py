@@ -189,8 +189,7 @@ def changes(node: ast.AST, fields: list[str], is_test: bool) -> list[tuple[str, 
             found.append(("constant", str(node.value - 1)))
     if isinstance(node, ast.Constant) and type(node.value) is bool and not is_test:
         found.append(("constant", str(not node.value)))
-    if is_constant_name(node):
-        found += [("name", name) for name in fields if name != node.id]  # type: ignore[attr-defined]
+    found += [("name", name) for name in fields]
     if is_test:
         found.append(("condition", ""))
     if isinstance(node, ast.match_case):
@@ -265,8 +264,7 @@ def mutants_in(
 ) -> Iterator[Mutant]:
     """Every mistake that can be made in some functions of a module.
 
-    A constant is replaced by another one that the function names. Where Python tells them apart,
-    ``values`` are the module's: the other is of the same type, and differs.
+    A named number is replaced by another that the function names; ``values`` tells which they are.
     """
     places = {id(node): place for place, node in enumerate(ast.walk(tree))}
     indexes = {
@@ -274,10 +272,6 @@ def mutants_in(
         for n in ast.walk(tree)
         if isinstance(n, ast.Subscript) and is_constant_name(n.slice)
     }
-
-    def alike(one: str, other: str) -> bool:
-        a, b = values.get(one, 0), values.get(other, 1)
-        return type(a) is type(b) and a != b
 
     for name, function in functions.items():
         nodes = list(ast.walk(function))
@@ -290,6 +284,7 @@ def mutants_in(
         skipped = {id(n) for root in alone if root for n in ast.walk(root)}
         nodes = [n for n in nodes if id(n) not in skipped and n is not function]
         names = {n.id for n in nodes if is_constant_name(n)}  # type: ignore[attr-defined]
+        names = {name for name in names if type(values.get(name)) is int}
         tests = {id(n.test) for n in nodes if isinstance(n, ast.If | ast.While | ast.IfExp)}
         tests |= {id(n.guard) for n in nodes if isinstance(n, ast.match_case) and n.guard}
         tests |= {id(test) for n in nodes if isinstance(n, ast.comprehension) for test in n.ifs}
@@ -300,9 +295,10 @@ def mutants_in(
             statement = node
             while not isinstance(statement, ast.stmt | ast.match_case):
                 statement = parents[id(statement)]
-            fields = indexes & names if id(node) in index_nodes else names - indexes
-            if is_constant_name(node):
-                fields = {other for other in fields if alike(node.id, other)}  # type: ignore[attr-defined]
+            fields = set[str]()
+            if isinstance(node, ast.Name) and node.id in names:
+                fields = indexes & names if id(node) in index_nodes else names - indexes
+                fields = {other for other in fields if values[other] != values[node.id]}
             choices = changes(node, sorted(fields), id(node) in tests)
             where = text(statement) if choices else ""
             if where in ("return", "continue", "break"):
@@ -317,10 +313,12 @@ def mutants_of(path: Path, package: Path, unread: set[str]) -> Iterator[Mutant]:
     tree = ast.parse(path.read_text())
     module = ".".join(path.relative_to(package).with_suffix("").parts)
     if module.split(".")[0] in PYTHON:
-        values = vars(importlib.import_module(f"pyvirt_edu.{module}"))
-        yield from mutants_in(tree, module, dict(python_functions(tree)), set(), values)
+        functions, unread = dict(python_functions(tree)), set()
     else:
-        yield from mutants_in(tree, module, {f.name: f for f in core_functions(tree)}, unread, {})
+        functions = {f.name: f for f in core_functions(tree)}
+    if functions:
+        values = vars(importlib.import_module(f"pyvirt_edu.{module}"))
+        yield from mutants_in(tree, module, functions, unread, values)
 
 
 @functools.cache

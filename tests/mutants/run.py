@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from pyvirt_edu.machine.state.jit import cache_directories
 from .mutate import EQUIVALENT, ROOT, SHARES, Mutant, copy_tests, draw, plant, shares
 
 CAUGHT, SURVIVED = "caught", "survived"
+#: Where there are tests that execute code of a folder; of what is not named here, all of these.
+ASKED = ["tests/machine", "tests/devices", "tests/hypervisor"]
+ASKED_OF = {"hypervisor": ["tests/hypervisor"]}
 COMPILE = (
     "import pyvirt_edu.devices; from pyvirt_edu.machine.state.jit import compile_missing; compile_missing()"
 )
@@ -80,7 +84,7 @@ def compiled_build(folder: Path, mutants: list[Mutant]) -> tuple[Build, dict[int
 
 
 def _refused(build: Build, numbered: dict[int, Mutant]) -> set[int]:
-    """Numbers of the mutants that do not compile, found by halving."""
+    """Numbers of the mutants that do not compile: those that the error may mean, then halves of them."""
     plant(numbered, build.tree)
     error = build.python("-c", COMPILE)
     if not error:
@@ -90,10 +94,12 @@ def _refused(build: Build, numbered: dict[int, Mutant]) -> set[int]:
             raise RuntimeError(error)
         print("does not compile:", *numbered.values(), flush=True)
         return set(numbered)
-    numbers = sorted(numbered)
-    half = len(numbers) // 2
+    words = set(re.findall(r"\w+", error))
+    numbers = sorted(numbered, key=lambda n: numbered[n].function not in words)
+    meant = sum(numbered[n].function in words for n in numbers)
+    cut = meant if 0 < meant < len(numbers) else len(numbers) // 2
     bad: set[int] = set()
-    for part in (numbers[:half], numbers[half:]):
+    for part in (numbers[:cut], numbers[cut:]):
         bad |= _refused(build, {n: numbered[n] for n in part})
     return bad
 
@@ -149,7 +155,8 @@ def run_mutants(
     if todo:
         (folder / "todo.json").write_text(json.dumps({"mutants": todo, "jobs": jobs}))
         shutil.copytree(Path(__file__).parent, build.tree / "tests" / "mutants", dirs_exist_ok=True)
-        if error := build.python("-m", "tests.mutants.judge", str(folder)):
+        tests = sorted({name for part in parts for name in ASKED_OF.get(part, ASKED)})
+        if error := build.python("-m", "tests.mutants.judge", str(folder), *tests):
             raise RuntimeError(error)
         known = known_results(results, retry=False)
     caught = {m: known[n][1] for n, m in numbered.items() if known[n][0] == CAUGHT}
