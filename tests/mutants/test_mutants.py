@@ -20,6 +20,7 @@ from pyvirt_edu.hypervisor import instructions
 from . import judge, mutate
 from .mutate import (
     EQUIVALENT,
+    ROOT,
     SHARES,
     Mutant,
     all_mutants,
@@ -177,7 +178,7 @@ for number in (0, 1, 7):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the switch between mutants is a page at a fixed place")
 def test_a_copy_and_its_switch(tmp_path: Path) -> None:
-    """Python and machine code ask the same switch; both leave marks."""
+    """Python and machine code ask the same switch; both leave marks. Python's source is the old one."""
     mutant = next(
         m for m in all_mutants("hypervisor") if m.function == "Gate.pack" and m.change == "16 becomes 17"
     )
@@ -190,6 +191,8 @@ def test_a_copy_and_its_switch(tmp_path: Path) -> None:
         "(1053236, 36352) False [1, 7]",
         "(528948, 36352) True [1, 7]",
     ], done.stderr
+    source = Path("pyvirt_edu", "hypervisor", "descriptors.py")
+    assert (tmp_path / source).read_text() == (ROOT / source).read_text()
 
 
 def test_the_draw_is_seeded() -> None:
