@@ -4,12 +4,15 @@ An expression has a `Value`: a number, and with it how often the program's origi
 ``end - start`` is a plain number; ``start + 4`` moves with the program. The assembler may
 shorten the first to one byte, as NASM does, but keeps the second at full width. Inside brackets
 registers join in: ``[ebx + 4*esi - 8]`` is the same kind of sum.
+
+Numbers have 64 bits, as in NASM: ``0xFFFFFFFFFFFFFFFF`` is -1, and sums wrap. ``/ % >>`` take them
+as unsigned, ``// %% >>>`` as signed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,14 +26,18 @@ _TOKEN = re.compile(
       | (?P<number>\d\w*)
       | (?P<here>\$\$ | \$(?![\w.?@]))
       | (?P<name>\$?[A-Za-z_.?@][\w.?@\#~]*)
-      | (?P<operator><<|>>|//|%%|[-+*/%&|^~!()\[\]:,?])""",
+      | (?P<operator><<<|>>>|<=>|<<|>>|//|%%|\|\||\^\^|&&|==|!=|<>|<=|>=|[-+*/%&|^~!<>=()\[\]:,?])""",
     re.VERBOSE,
 )
 
-_ESCAPES = {"n": 10, "t": 9, "r": 13, "0": 0, "e": 27, "a": 7, "b": 8, "f": 12, "v": 11}
+#: A byte as ``\x41`` or octal ``\101``, a character as ``\u20ac``, a letter.
+_ESCAPE = re.compile(
+    r"\\(?:x([0-9A-Fa-f]{1,2}) | ([0-7]{1,3}) | u([0-9A-Fa-f]{1,4}) | U([0-9A-Fa-f]{1,8}) | (.))", re.VERBOSE
+)
+_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "e": "\x1b", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 
 #: Binary operators, loosest first, and how tightly each binds.
-_LEVELS = ("|", "^", "&", "<< >>", "+ -", "* / // % %%")
+_LEVELS = ("||", "^^", "&&", "= == != <> < > <= >=", "|", "^", "&", "<< >> <<< >>>", "+ -", "* / // % %%")
 _BINDS = {operator: level for level, operators in enumerate(_LEVELS) for operator in operators.split()}
 
 
@@ -97,20 +104,24 @@ def string_bytes(token: Token) -> bytes:
         return body.encode("utf-8")
     out = bytearray()
     position = 0
-    while position < len(body):
-        if body[position] != "\\":
-            out += body[position].encode("utf-8")
-            position += 1
-            continue
-        letter = body[position + 1]
-        digits = re.match(r"[0-9A-Fa-f]{1,2}", body[position + 2 :])
-        if letter == "x" and digits:
-            out.append(int(digits.group(), 16))
-            position += 2 + len(digits.group())
+    for escape in _ESCAPE.finditer(body):
+        out += body[position : escape.start()].encode("utf-8")
+        position = escape.end()
+        byte, octal, short, long, letter = escape.groups()
+        if byte or octal:
+            out.append((int(byte, 16) if byte else int(octal, 8)) & 0xFF)
+        elif letter:
+            out += _LETTERS.get(letter, letter).encode("utf-8")
+        elif int(short or long, 16) > 0x10FFFF:
+            raise AssemblyError(f"there is no character {escape.group()}", token.column)
         else:
-            out += bytes([_ESCAPES[letter]]) if letter in _ESCAPES else letter.encode("utf-8")
-            position += 2
-    return bytes(out)
+            out += chr(int(short or long, 16)).encode("utf-8", "surrogatepass")
+    return bytes(out) + body[position:].encode("utf-8")
+
+
+def wrap(number: int) -> int:
+    """A number as signed 64 bits, which is what NASM reckons in."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def parse_number(token: Token) -> int:
@@ -133,9 +144,12 @@ def parse_number(token: Token) -> int:
         tries.append((text.removeprefix("0d").removesuffix("d"), 10))
     for digits, base in tries:
         try:
-            return int(digits, base)
+            number = int(digits, base)
         except ValueError:
-            pass
+            continue
+        if number >> 64:
+            raise AssemblyError(f"{token.text} does not fit in 64 bits", token.column)
+        return wrap(number)
     remedy = "write hexadecimal numbers as 0x1F or 1Fh" if re.search("[a-f]", text) else ""
     raise AssemblyError(f"not a number: {token.text}", token.column, remedy)
 
@@ -182,12 +196,28 @@ class Parser:
 
     # Expressions, by precedence.
 
-    def expression(self, least: int = 0) -> Value:
-        """A sum of terms joined by operators that bind at least so tightly."""
+    def expression(self) -> Value:
+        """``condition ? this : that``, or just the condition."""
+        value = self._binary(0)
+        question = self.take("?")
+        if question is None:
+            return value
+        _plain(question, value)
+        this = self.expression()
+        self.expect(":")
+        that = self.expression()
+        chosen = this if value.number else that
+        return chosen if value.known else Value(known=False)
+
+    def _binary(self, least: int) -> Value:
+        """Terms joined by operators that bind at least so tightly."""
         left = self._unary()
         while (operator := self.token) and (binds := _BINDS.get(operator.text, -1)) >= least:
             self.position += 1
-            left = _combine(operator, left, self.expression(binds + 1))
+            left = _combine(operator, left, self._binary(binds + 1))
+        if self.sees("<=>"):
+            remedy = "compare with < and >: its value in NASM is not what NASM's manual says"
+            raise AssemblyError("<=> is no operator here", self.column, remedy)
         return left
 
     def number(self, what: str) -> Value:
@@ -221,7 +251,10 @@ class Parser:
         if token.kind == "number":
             return Value(parse_number(token))
         if token.kind == "string":
-            return Value(int.from_bytes(string_bytes(token), "little"))
+            text = string_bytes(token)
+            if len(text) > 4:
+                raise AssemblyError("a string in an expression has at most 4 bytes", token.column)
+            return Value(int.from_bytes(text, "little"))
         if token.kind == "here":
             return self.scope.here() if token.text == "$" else self.scope.start()
         if token.kind == "name":
@@ -251,28 +284,55 @@ def _combine(operator: Token, a: Value, b: Value) -> Value:
             registers[register] = registers.get(register, 0) + sign * count
         registers = {register: count for register, count in registers.items() if count}
         index = a.index or b.index
-        return Value(a.number + sign * b.number, a.moves + sign * b.moves, known, registers, index)
+        return Value(wrap(a.number + sign * b.number), a.moves + sign * b.moves, known, registers, index)
     if text == "*" and (a.plain or b.plain):
         factor, other = (a.number, b) if a.plain else (b.number, a)
         registers = {register: count * factor for register, count in other.registers.items() if factor}
         index = next(iter(registers), None) if factor == 1 else None
-        return Value(factor * other.number, factor * other.moves, known, registers, index)
+        return Value(wrap(factor * other.number), factor * other.moves, known, registers, index)
     _plain(operator, a, b)
-    x, y = a.number, b.number
-    if text in ("/", "//", "%", "%%") and not y:
-        if known:
-            raise AssemblyError("division by zero", operator.column)
-        return Value(0, 0, known)
-    if text in ("<<", ">>") and not 0 <= y < 64:
-        raise AssemblyError(f"cannot shift by {y}", operator.column, "the count must be 0 to 63")
-    results = {
-        "*": lambda: x * y,
-        "/": lambda: abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1),
-        "%": lambda: abs(x) % abs(y) * (1 if x >= 0 else -1),
-        "<<": lambda: x << y,
-        ">>": lambda: x >> y,
-        "&": lambda: x & y,
-        "^": lambda: x ^ y,
-        "|": lambda: x | y,
-    }
-    return Value(results[{"//": "/", "%%": "%"}.get(text, text)](), 0, known)
+    if not known:
+        return Value(known=False)
+    if text in ("/", "//", "%", "%%") and not b.number:
+        raise AssemblyError("division by zero", operator.column)
+    if text in ("<<", ">>", "<<<", ">>>") and not 0 <= b.number < 64:
+        raise AssemblyError(f"cannot shift by {b.number}", operator.column, "the count must be 0 to 63")
+    if text in ("<", ">", "<=", ">=") and wrap(a.number - b.number) != a.number - b.number:
+        remedy = "NASM compares by a difference of 64 bits, and has it wrong here"
+        raise AssemblyError("cannot compare numbers 64 bits apart", operator.column, remedy)
+    return Value(wrap(int(_OPERATIONS[text](a.number, b.number))))
+
+
+def _divided(x: int, y: int) -> int:
+    """The quotient rounded towards zero."""
+    return abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1)
+
+
+_ALL = (1 << 64) - 1
+
+#: What the binary operators do with two signed numbers of 64 bits.
+_OPERATIONS: dict[str, Callable[[int, int], int]] = {
+    "||": lambda x, y: bool(x or y),
+    "^^": lambda x, y: bool(x) != bool(y),
+    "&&": lambda x, y: bool(x and y),
+    "=": lambda x, y: x == y,
+    "==": lambda x, y: x == y,
+    "!=": lambda x, y: x != y,
+    "<>": lambda x, y: x != y,
+    "<": lambda x, y: x < y,
+    ">": lambda x, y: x > y,
+    "<=": lambda x, y: x <= y,
+    ">=": lambda x, y: x >= y,
+    "|": lambda x, y: x | y,
+    "^": lambda x, y: x ^ y,
+    "&": lambda x, y: x & y,
+    "<<": lambda x, y: x << y,
+    "<<<": lambda x, y: x << y,
+    ">>": lambda x, y: (x & _ALL) >> y,
+    ">>>": lambda x, y: x >> y,
+    "*": lambda x, y: x * y,
+    "/": lambda x, y: (x & _ALL) // (y & _ALL),
+    "//": _divided,
+    "%": lambda x, y: (x & _ALL) % (y & _ALL),
+    "%%": lambda x, y: x - y * _divided(x, y),
+}

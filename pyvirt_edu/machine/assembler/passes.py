@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from .encoding import MEANINGS, PREFIXES, SIZE_PREFIXES, encode, in_range, unknown_mnemonic
 from .errors import AssemblyError, did_you_mean
-from .expressions import Parser, Token, Value, string_bytes, tokenize
+from .expressions import Parser, Token, Value, string_bytes, tokenize, wrap
 from .operands import parse_operands
 from .program import ListingRow, Program
 from .registers import REGISTERS
@@ -129,7 +129,7 @@ class _Assembly:
                     raise AssemblyError(f"{name} depends on itself", token.column)
                 return table[name]
         if name in self.given:
-            return Value(self.given[name])
+            return Value(wrap(self.given[name]))
         if self.strict:
             remedy = did_you_mean(name, [*self.now, *self.before, *self.given, *REGISTERS])
             raise AssemblyError(f"undefined symbol {name}", token.column, remedy)
