@@ -61,8 +61,8 @@ _WAITING = "finit fclex fstcw fstsw fstenv fsave"
 
 _STRINGS = ("MOVS", "CMPS", "STOS", "LODS", "SCAS", "INS", "OUTS")
 
-#: Where memory without a stated width is as wide as the mode, as in ``push [eax]``.
-_MODE_SIZED = frozenset("PUSH POP CALL JMP CALLF JMPF NOP".split())
+#: Where memory without a stated width is as wide as the mode, as in ``call [eax]``.
+_MODE_SIZED = frozenset("CALL JMP CALLF JMPF".split())
 
 
 def _meanings() -> dict[str, Meaning]:
@@ -88,9 +88,12 @@ def _meanings() -> dict[str, Meaning]:
     for entry in " · ".join(_ALIASES.strip().splitlines()).split(" · "):
         name, target, *extra = entry.split()
         settled = extra[0] if extra else ""
+        found = rows[target]
+        if settled in PREFIXES:  # PAUSE is the bare NOP; there is none with operands
+            found = tuple(row for row in found if not row.operands)
         meanings[name] = Meaning(
             name,
-            rows[target],
+            found,
             int(settled) if settled.isdigit() else None,
             int(settled[1:]) if settled in ("a16", "a32") else None,
             settled if settled in PREFIXES else "",
@@ -134,9 +137,15 @@ def encode(
     if not operands and meaning.name in ("aam", "aad"):
         operands = [Immediate(Value(10), 1)]
     operands = _three_operand_imul(meaning, operands)
+    operands = _size_beside_the_number(meaning, operands)
+    if not operands and {("ST0", "STi"), ("STi", "ST0")} <= {row.operands for row in meaning.rows}:
+        meaning = MEANINGS[meaning.name + "p"]  # a bare FADD pops (manual, FADD: "no-operand version")
+    written = len(operands)
     operands = _implied_x87_registers(meaning, operands)
     if _is_exchange_with_itself(meaning, operands):
         meaning, operands = replace(MEANINGS["nop"], size=operands[0].register.size), []  # type: ignore[union-attr]
+    if not operands and meaning.rows[0].operation in ("UD0", "UD1"):
+        return bytes([0x0F, meaning.rows[0].opcode])  # NASM and disassemblers know them without operands
     matches = _matches(meaning, prefixes, operands, bits)
     if not matches:
         raise _no_match(meaning, prefixes, operands, bits)
@@ -150,8 +159,9 @@ def encode(
             problem = error
             continue
         # Of equally short forms: the sign-extended byte, then the order of the table. The
-        # documented NOP is the last of its rows.
-        later = -order if match.row.operation == "NOP" else order
+        # documented NOP is the last of its rows; NASM takes `fadd st0, st0` for the form to STi.
+        last = match.row.operation == "NOP" or (match.row.operands == ("STi", "ST0") and written == 2)
+        later = -order if last else order
         encodings.append((len(code), "Is" not in match.row.operands, later, code))
     if not encodings:
         assert problem is not None
@@ -167,18 +177,32 @@ def _three_operand_imul(meaning: Meaning, operands: list[Operand]) -> list[Opera
     return operands
 
 
+def _size_beside_the_number(meaning: Meaning, operands: list[Operand]) -> list[Operand]:
+    """``mov [ebx], dword 5`` for ``mov dword [ebx], dword 5``, where both are equally wide."""
+    match operands:
+        case [Memory(size=None) as memory, Immediate(size=int(size))] if any(
+            row.operands == ("Ev", "Iz") for row in meaning.rows
+        ):
+            return [replace(memory, size=size), operands[1]]
+    return operands
+
+
 def _implied_x87_registers(meaning: Meaning, operands: list[Operand]) -> list[Operand]:
     """``faddp`` for ``faddp st1, st0``, ``fadd st1`` for ``fadd st0, st1``, ``fxch`` for ``fxch st1``."""
     if not all(isinstance(o, RegisterOperand) for o in operands):
         return operands
-    forms = [row.operands for row in meaning.rows if "STi" in row.operands]
+    forms = {row.operands for row in meaning.rows if "STi" in row.operands}
     if not forms or len(operands) in map(len, forms):
         return operands
     top, next_one = (RegisterOperand(REGISTERS[name], 1) for name in ("st0", "st1"))
-    if forms == [("STi", "ST0")]:
+    if forms == {("STi", "ST0")}:
         return [*(operands or [next_one]), top]
-    if len(operands) == 2 and forms == [("STi",)] and operands[0] == replace(top, column=operands[0].column):
-        return operands[1:]
+    if len(operands) == 2 and forms == {("STi",)}:
+        # ST0 may be said where it takes part: before what it is compared with, around FXCH.
+        names = [o.register.name for o in operands if isinstance(o, RegisterOperand)]
+        if "st0" in names and meaning.name == "fxch":
+            return operands[1:] if names[0] == "st0" else operands[:1]
+        return operands[1:] if names[0] == "st0" and "com" in meaning.name else operands
     first: list[Operand] = [top] if ("ST0", "STi") in forms else []
     return [*first, *(operands or [next_one])]
 
@@ -198,10 +222,13 @@ def _matches(meaning: Meaning, prefixes: Sequence[str], operands: list[Operand],
     for row in meaning.rows:
         orders = [tuple(operands)]
         if not operands and any(place in ("Xb", "Xv", "Yb", "Yv") for place in row.operands):
-            found.append(_Match(row, (), forced or bits, None))  # a string instruction, bare
+            if meaning.name.upper() not in _STRINGS:  # the name says the size, or XLAT has one
+                found.append(_Match(row, (), forced or bits, None))
             continue
-        if row.operation in ("XCHG", "TEST") and len(operands) == 2:
-            orders.append((operands[1], operands[0]))
+        if row.operation in ("XCHG", "TEST") and not any(isinstance(o, Immediate) for o in operands):
+            orders.append(tuple(reversed(operands)))
+        if row.operation == "XCHG":
+            orders.reverse()  # NASM names the first register in ModRM.reg
         if row.operation.startswith("LOOP") and len(operands) == 2:
             orders = [tuple(operands[:1])]  # the counter only sets the address size
         for order in orders:
@@ -228,7 +255,7 @@ def _match(
         width = None
         for place, fit in zip(row.operands, fits):
             if fit == _GUESS and not _settled_by_register(place, row, operands):
-                width = _memory_width(row, place) or {"b": 8, "w": 16}.get(place[-1], size)
+                width = _memory_width(place) or {"b": 8, "w": 16}.get(place[-1], size)
         return _Match(row, operands, size, width)
     return None
 
@@ -243,15 +270,13 @@ def _settled_by_register(place: str, row: Row, operands: tuple[Operand, ...]) ->
     return False
 
 
-def _takes_word(row: Row, place: str) -> bool:
+def takes_word(row: Row, place: str) -> bool:
     """Whether the memory form of a register-sized operand is always a word (MOV Ev,Sw; SLDT)."""
     return place == "Ev" and ("Sw" in row.operands or row.operation in ("SLDT", "STR", "SMSW"))
 
 
-def _memory_width(row: Row, place: str) -> int | None:
-    """Bits of a memory operand of the x87, None for the areas it saves and restores."""
-    if not row.is_x87 or place[0] != "M":
-        return None
+def _memory_width(place: str) -> int | None:
+    """Bits of a memory operand, None for addresses, areas and tables."""
     return {"Mw": 16, "Md": 32, "Mq": 64, "Mt": 80}.get(place)
 
 
@@ -273,7 +298,7 @@ def _fit(meaning: Meaning, row: Row, place: str, operand: Operand, size: int) ->
             if operand.size != size
             else _SETTLES
         )
-    return _fit_immediate(place, operand, size)
+    return _fit_immediate(row, place, operand, size)
 
 
 def _fit_register(row: Row, place: str, register: Register, size: int) -> int:
@@ -303,20 +328,22 @@ def _fit_memory(meaning: Meaning, row: Row, place: str, memory: Memory, size: in
     where, wide = place[0], place[-1]
     if row.mod == "r" or where not in "EMOXY" or place == "ES":
         return _NO
-    if where == "M":
-        if row.operation in ("CALLF", "JMPF"):
-            if not (memory.far or meaning.far):
-                return _NO
-            asked = {48: 32}.get(memory.size or 0, memory.size)
-            return _FITS if asked is None else _SETTLES if asked == size else _NO
-        if exact := _memory_width(row, place):
-            return _GUESS if memory.size is None else _FITS if memory.size == exact else _NO
-        return _NO if memory.far else _FITS
+    if row.operation in ("CALLF", "JMPF"):
+        if not (memory.far or meaning.far):
+            return _NO
+        asked = {48: 32}.get(memory.size or 0, memory.size)
+        return _FITS if asked is None else _SETTLES if asked == size else _NO
     if memory.far or (where == "O" and not memory.absolute):
         return _NO
+    if where == "M":
+        if exact := _memory_width(place):
+            return _GUESS if memory.size is None else _FITS if memory.size == exact else _NO
+        # An address or an area has no width. But LEA takes any, and INVLPG has m8 in the manual.
+        widths = {"LEA": (memory.size,), "INVLPG": (None, 8)}.get(row.operation, (None,))
+        return _FITS if memory.size in widths else _NO
     if where in "XY" and not _is_string_operand(where, memory):
         return _NO
-    if _takes_word(row, place):
+    if takes_word(row, place):
         return _FITS if memory.size in (None, 16) else _NO
     width = {"b": 8, "w": 16}.get(wide, size)
     if memory.size is None:
@@ -339,7 +366,7 @@ def in_range(value: Value, width: int) -> bool:
     return not value.known or -(1 << width) <= value.number < 1 << width
 
 
-def _fit_immediate(place: str, immediate: Immediate, size: int) -> int:
+def _fit_immediate(row: Row, place: str, immediate: Immediate, size: int) -> int:
     value = immediate.value
     if place == "1":
         return _FITS if value.known and value.plain and value.number == 1 and not immediate.size else _NO
@@ -349,8 +376,10 @@ def _fit_immediate(place: str, immediate: Immediate, size: int) -> int:
             return _NO
         if immediate.size is None:
             return _FITS
-        return _SETTLES if immediate.size == (8 if wide == "b" else size) else _NO
-    if where != "I":
+        if wide == "b" or (row.operation == "Jcc" and not immediate.distance):
+            return _NO  # a size is the target's; as in NASM, a condition needs `near` beside it
+        return _SETTLES if immediate.size == size else _NO
+    if where != "I" or immediate.distance:
         return _NO
     if wide in "bw":
         width = 8 if wide == "b" else 16
@@ -408,7 +437,7 @@ def _encode_match(meaning: Meaning, match: _Match, prefixes: Sequence[str], bits
         address_size = memory.address_size
     sized = _has_size(row)
     for place, operand in zip(row.operands, operands):
-        if isinstance(operand, Memory) and _takes_word(row, place):
+        if isinstance(operand, Memory) and takes_word(row, place):
             sized = False  # a word whatever the operand size
         if place == "Sw" and row.operands[0] == "Sw":
             sized = False
@@ -481,11 +510,11 @@ def _trailing(
     width = 8 if wide == "b" else size
     if not operand.value.known:
         return bytes(width // 8)  # a guess; the next pass knows better
-    if not in_range(operand.value, size):
+    distance = operand.value.number - (here + width // 8)
+    if not -(1 << size) < distance < 1 << size:
         raise AssemblyError(
             f"the target {operand.value.number:#x} does not fit in {size} bits", operand.column
         )
-    distance = operand.value.number - (here + width // 8)
     distance = (distance + (1 << (size - 1))) % (1 << size) - (1 << (size - 1))
     if wide == "b" and not -128 <= distance < 128:
         remedy = "leave out short" if operand.distance else "jump around it: reverse the condition, then jmp"
@@ -529,11 +558,27 @@ def _no_match(meaning: Meaning, prefixes: Sequence[str], operands: list[Operand]
     name = meaning.name
     counts = sorted({len(row.operands) for row in meaning.rows})
     column = operands[0].column if operands else 1
+    if not operands and name.upper() in _STRINGS:
+        return AssemblyError(f"{name}: the size is not known", column, f"write {name}b, {name}w or {name}d")
     if len(operands) not in counts:
         wanted = " or ".join(map(str, counts))
         plural = "s" if wanted != "1" else ""
         message = f"{name} takes {wanted} operand{plural}, not {len(operands)}"
         return AssemblyError(message, column, f"forms: {describe_forms(meaning)}")
+    for o in operands:
+        if isinstance(o, RegisterOperand) and o.size not in (None, o.register.size):
+            said = f"{o.register.name} has {o.register.size} bits, not {o.size}"
+            return AssemblyError(f"{name}: {said}", o.column, "leave out the size")
+        if (
+            isinstance(o, Immediate)
+            and o.distance
+            and not any("J" in p[0] for r in meaning.rows for p in r.operands)
+        ):
+            return AssemblyError(f"{o.distance} belongs to jumps, not to {name}", o.column)
+    if name == "lea" and isinstance(operands[1], Immediate):
+        return AssemblyError(
+            "lea takes an address, not a number", operands[1].column, "put it in brackets: [ ... ]"
+        )
     # Would it fit with another number?
     loose: list[Operand] = []
     for o in operands:

@@ -157,6 +157,10 @@ def _parse_operand(parser: Parser, bits: int) -> Operand:
         (register, count), *others = value.registers.items()
         if others or count != 1 or value.number or value.moves:
             raise AssemblyError("a sum with registers is an address", column, "put it in brackets: [ ... ]")
+        if "far" in words:
+            raise AssemblyError(
+                "a register holds no far pointer", column, "far belongs before memory: far [ ... ]"
+            )
         return RegisterOperand(register, column, size)
     distance = "short" if "short" in words else "near" if "near" in words else ""
     return Immediate(value, column, size, "strict" in words, distance)
@@ -191,8 +195,12 @@ def _parse_memory(
 ) -> Memory:
     """The inside of the brackets, up to the closing one."""
     wanted = None
-    if word := parser.take("byte", "word", "dword"):
-        wanted = SIZES[word.lower]
+    split = True
+    while word := parser.take("byte", "word", "dword", "nosplit"):
+        if word.lower == "nosplit":
+            split = False  # [nosplit ebx*2] is not to become [ebx + ebx]
+        else:
+            wanted = SIZES[word.lower]
     if parser.sees(*SEGMENTS) and _is(parser, 1, ":"):
         segment = _segment(parser)
     inside = parser.column
@@ -212,10 +220,15 @@ def _parse_memory(
     address_size = sizes.pop()
     if wanted not in (None, 8, address_size):
         raise AssemblyError(f"a {address_size}-bit address cannot have a {wanted}-bit displacement", inside)
-    split = _split_16 if address_size == 16 else _split_32
     if len(terms) == 2 and terms[0][0] == value.index:
         terms.reverse()
-    base, index, scale = split(terms, inside)
+    if address_size == 16:
+        base, index, scale = _split_16(terms, inside)
+    else:
+        base, index, scale = _split_32(terms, inside)
+        as_index = len(terms) == 1 and (terms[0][1] == 2 or (terms[0][1] == 1 and value.index))
+        if not split and as_index and base is not None and base.name != "esp":
+            base, index, scale = None, base, terms[0][1]
     return Memory(number, column, address_size, base, index, scale, segment, size, wanted, far)
 
 
@@ -237,11 +250,9 @@ def _split_32(terms: list[tuple[Register, int]], column: int) -> Split:
         register, count = terms[0]
         if count == 1:
             return register, None, 1
-        # eax*2 is eax + eax, which needs no displacement. But ebp as base would mean SS.
-        if count in (3, 5, 9) or (count == 2 and register.name != "ebp"):
+        # eax*2 is eax + eax, which needs no displacement (and ebp*2 is in SS, in NASM too).
+        if count in (2, 3, 5, 9):
             terms = [(register, 1), (register, count - 1)]
-        elif count in (2, 4, 8):
-            terms = [(register, count)]
     base, index, scale = None, None, 1
     if len(terms) == 1:
         index, scale = terms[0]

@@ -15,11 +15,17 @@ class Register:
     size: int
 
 
+#: The general registers of each width, in the order of their numbers.
+GENERAL = {
+    8: "al cl dl bl ah ch dh bh".split(),
+    16: "ax cx dx bx sp bp si di".split(),
+    32: "eax ecx edx ebx esp ebp esi edi".split(),
+}
+
+
 def _registers() -> dict[str, Register]:
     groups = (
-        ("general", 8, "al cl dl bl ah ch dh bh".split()),
-        ("general", 16, "ax cx dx bx sp bp si di".split()),
-        ("general", 32, "eax ecx edx ebx esp ebp esi edi".split()),
+        *(("general", size, names) for size, names in GENERAL.items()),
         ("segment", 16, "es cs ss ds fs gs".split()),
         ("control", 32, [f"cr{i}" for i in range(8)]),
         ("debug", 32, [f"dr{i}" for i in range(8)]),
