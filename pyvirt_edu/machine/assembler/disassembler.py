@@ -21,15 +21,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from capstone import Cs
 
+from ..opcodes import ROWS, Row
 from . import Program
-from .encoding import ADDRESS_SIZE, OPERAND_SIZE, PREFIXES
-from .registers import SEGMENTS
+from .encoding import ADDRESS_SIZE, MEANINGS, OPERAND_SIZE, PREFIXES, takes_word
+from .registers import GENERAL, SEGMENTS
 
 #: Capstone's names that are not Intel's.
 _SPELLING = {
     "pushal": "pushad", "popal": "popad", "repz": "repe", "repnz": "repne", "sal": "shl",
     "fcompi": "fcomip", "fucompi": "fucomip",
 }  # fmt: skip
+#: Names that say a size, which Capstone gets wrong in 16-bit code.
+_CONVERSIONS = {"cbw": ("cbw", "cwde"), "cwde": ("cbw", "cwde"), "cwd": ("cwd", "cdq"), "cdq": ("cwd", "cdq")}
 _PREFIX_BYTES = frozenset([*PREFIXES.values(), OPERAND_SIZE, ADDRESS_SIZE])
 #: Instructions whose text does not show the operand size.
 _SILENT_SIZE = frozenset(
@@ -37,6 +40,10 @@ _SILENT_SIZE = frozenset(
 )
 _BRANCH = re.compile(r"(?:j\w+|call|loop\w*)$")
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
+_MEMORY = re.compile(r"(?:\w\w:)?\[.*?\]")
+_ROWS: dict[tuple[bool, int], list[Row]] = {}
+for _each in ROWS:
+    _ROWS.setdefault((_each.two_byte, _each.opcode), []).append(_each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +86,14 @@ class Disassembly(list[Instruction]):
 
     @property
     def source(self) -> str:
-        """The text alone, one instruction a line."""
-        return "\n".join(instruction.text for instruction in self)
+        """The text alone, one instruction a line; what this machine does not know is written as bytes."""
+        lines = []
+        for i in self:
+            known = not i.valid or _split(i.bytes)[1] is not None
+            lines.append(
+                i.text if known else f"db {', '.join(f'{byte:#04x}' for byte in i.bytes)}  ; {i.text}"
+            )
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         lines = []
@@ -119,32 +132,70 @@ def _capstone(bits: int) -> Cs:
 def _decode_one(code: bytes, address: int, bits: int) -> tuple[int, str, str] | None:
     """Length, mnemonic and operands of the first instruction."""
     for _, size, mnemonic, operands in _capstone(bits).disasm_lite(code[:15], address, 1):
-        return size, *_spell(code[:size], address, bits, mnemonic, operands)
+        spelled = _spell(code[:size], address, bits, mnemonic, operands)
+        return (size, *spelled) if spelled else None
     return None
 
 
-def _prefixes(code: bytes) -> set[int]:
-    found = set()
-    for byte in code:
-        if byte not in _PREFIX_BYTES:
-            break
-        found.add(byte)
-    return found
+def _split(code: bytes) -> tuple[bytes, Row | None, bytes]:
+    """The prefixes, the row of the opcode table, and what follows the opcode: ModRM, SIB, ..."""
+    body = code.lstrip(bytes(_PREFIX_BYTES))
+    prefixes = code[: len(code) - len(body)]
+    two_byte = body[:1] == b"\x0f"
+    opcode, rest = (body + bytes(3))[two_byte], body[1 + two_byte :] + bytes(8)
+    modrm = rest[0]
+    for row in _ROWS.get((two_byte, opcode), ()):
+        only = "m" if row.mod == "m" or any(place[0] == "M" for place in row.operands) else row.mod
+        if only and (modrm >= 0xC0) != (only == "r"):
+            continue
+        if row.reg in (None, modrm >> 3 & 7) and row.rm in (None, modrm & 7):
+            return prefixes, row, rest
+    return prefixes, None, rest
 
 
-def _spell(code: bytes, address: int, bits: int, mnemonic: str, operands: str) -> tuple[str, str]:
-    """Say what Capstone leaves out, so that the text assembles to the same instruction."""
+def _spell(code: bytes, address: int, bits: int, mnemonic: str, operands: str) -> tuple[str, str] | None:
+    """Say what Capstone leaves out or mistakes, so that the text assembles to the same instruction.
+
+    None if it is none: Capstone overlooks LOCK where it is not allowed.
+    """
+    prefixes, row, rest = _split(code)
+    modrm, sib = rest[:2]
     words = [_SPELLING.get(word, word) for word in mnemonic.split()]
-    name, prefixes = words[-1], _prefixes(code)
+    # BND, NOTRACK and the like are what prefixes that mean nothing here were used for later.
+    words = [word for word in words[:-1] if word in PREFIXES] + words[-1:]
+    name = words[-1]
+    if PREFIXES["lock"] in prefixes and (row is None or not row.lockable or modrm >= 0xC0):
+        return None
     other = 48 - bits  # the size that is not the mode's own
-    far = name in ("lcall", "ljmp") or (name in ("call", "jmp") and operands.startswith("ptr "))
+    size = other if OPERAND_SIZE in prefixes else bits
+    if name in _CONVERSIONS:
+        words[-1] = name = _CONVERSIONS[name][size == 32]
+    if row is not None and row.operation == "NOP" and row.two_byte:
+        words = ["nop"]  # the hints that it became: PREFETCH, ENDBR, ...
+        found = _MEMORY.search(operands)
+        width = "word" if size == 16 else "dword"
+        operands = f"{width} ptr {found[0]}" if found else GENERAL[size][modrm & 7]
+    elif row is not None and name not in MEANINGS and name not in ("lcall", "ljmp"):
+        words[-1] = name = row.mnemonic.lower()  # a later processor's, as TZCNT is BSF with a prefix
+        if row.is_x87 and modrm >= 0xC0:
+            operands = ", ".join({"ST0": "st(0)", "STi": f"st({modrm & 7})"}.get(o, o) for o in row.operands)
+    places = () if row is None else row.operands
+    far = row is not None and row.operation in ("CALLF", "JMPF")
+    if any(place[0] in "XY" for place in places) and len(words) == 1:
+        # MOVSD with a prefix is another instruction in later processors, and loses it.
+        words = [word for word in ("repne", "rep") if PREFIXES[word] in prefixes][:1] + words
     if name == "rcl" and "," not in operands:
         operands += ", 1"
-    size = other if OPERAND_SIZE in prefixes else bits
-    if size == 16 and address <= 0xFFFF and _BRANCH.match(name) and _NUMBER.fullmatch(operands):
-        operands = f"{int(operands, 0) & 0xFFFF:#x}"  # IP wraps at 64 KiB
+    if row is not None and "Ev" in places and not takes_word(row, "Ev"):
+        # In 16-bit code, behind a prefix that means something else today, Capstone has dword.
+        operands = re.sub(r"\bd?word ptr ", f"{'word' if size == 16 else 'dword'} ptr ", operands)
+    if any(place[0] == "J" for place in places):
+        distance = code[-1:] if "Jb" in places else code[-size // 8 :]
+        target = address + len(code) + int.from_bytes(distance, "little", signed=True)
+        # IP wraps at 64 KiB; above that, in 16-bit code, these are not offsets but linear addresses.
+        operands = f"{target & (0xFFFF if size == 16 and address <= 0xFFFF else 0xFFFFFFFF):#x}"
     if OPERAND_SIZE in prefixes:
-        if name == "push" and _NUMBER.fullmatch(operands):
+        if name == "push" and _NUMBER.fullmatch(operands.removeprefix("-")):
             operands = f"{'word' if other == 16 else 'dword'} {operands}"
         elif name in ("pushf", "popf", "iret") and bits == 32:
             words[-1] += "w"
@@ -158,20 +209,25 @@ def _spell(code: bytes, address: int, bits: int, mnemonic: str, operands: str) -
     if ADDRESS_SIZE in prefixes:
         if name.startswith("loop") or name == "xlatb":
             words.insert(0, f"a{other}")
-        word, mask = ("word", 0xFFFF) if other == 16 else ("dword", 0xFFFFFFFF)
-        operands = re.sub(
-            r"\[(0x[0-9a-f]+|\d+)\]", lambda found: f"[{word} {int(found[1], 0) & mask:#x}]", operands
-        )
+        # An address alone: its width is not seen, and Capstone cuts it to that of the mode.
+        start = 0 if any(place[0] == "O" for place in places) else 2 if other == 32 and modrm & 7 == 4 else 1
+        number = int.from_bytes(rest[start : start + other // 8], "little")
+        alone = f"[{'word' if other == 16 else 'dword'} {number:#x}]"
+        operands = re.sub(r"\[(0x[0-9a-f]+|\d+)\]", alone, operands)
     if name == "xlatb":
-        words[:0] = [segment for segment in SEGMENTS if PREFIXES[segment] in prefixes]
-    if name in ("frstor", "fnsave"):
-        operands = operands.removeprefix("dword ptr ")  # an area, not a number
+        segments = [segment for byte in prefixes for segment in SEGMENTS if PREFIXES[segment] == byte]
+        words[:0] = segments[-1:]
     if far:
         words[-1] = name.removeprefix("l")
         if "[" in operands:
             operands = "far " + operands.removeprefix("ptr ")
         else:
             operands = operands.replace(", ", ":")
+    elif name not in ("lea", "invlpg") and any(place in ("M", "Ma", "Mp", "Ms") for place in places):
+        operands = re.sub(r"\w+ ptr ", "", operands)  # an address or an area, not a number
+    if modrm >> 6 == 0 and modrm & 7 == 4 and sib & 0x3F == 0x2D:
+        # EBP as index alone is in DS. As a base it would be in SS, and ebp*2 becomes ebp + ebp.
+        operands = re.sub(r"\[ebp(?:\*1)? ", "[nosplit ebp*1 ", operands).replace("[ebp*2", "[nosplit ebp*2")
     operands = re.sub(r"(?<!word )(?<!byte )\bptr \[", "[", operands)
     return " ".join(words), operands
 
