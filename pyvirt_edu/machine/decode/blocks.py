@@ -34,7 +34,9 @@ from ..state.layout import (
     USER,
     ZERO,
 )
-from .decoder import (
+from .decoder import decode_instruction
+from .emit import emit
+from .scratch import (
     D_ACCESSES,
     D_COST,
     D_ENDS,
@@ -45,8 +47,6 @@ from .decoder import (
     D_SHORT,
     D_START,
     D_UOP,
-    decode_instruction,
-    emit,
     scratch,
 )
 from .uops import U_PAGE_END
