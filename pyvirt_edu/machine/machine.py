@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from .costs import CostModel, Ledger
-from .decode.uops import OP_JMPF, OP_LLDT, OP_LTR, OP_MOV_SREG, OP_MOV_TO_CR, OP_MOV_TO_DR
+from .decode.operations import OP_JMPF, OP_LLDT, OP_LTR, OP_MOV_TO_CR, OP_MOV_TO_DR, OP_MOV_TO_SEGMENT
+from .decode.uops import AS_PROTECTED, MANNER
 from .errors import AddressError, ConfigurationError, MachineError, RegisterError, SnapshotError
 from .exits import REASONS, VECTOR_NAMES, Exit
 from .memory.hostaccess_ops import (
@@ -497,7 +498,7 @@ class Machine:
                 raise RegisterError(
                     f"{name} can be loaded in protected mode only; the machine is in real mode"
                 )
-            self._as_ring_0(name, "assist_system", selector, op, 2)
+            self._as_ring_0(name, "assist_system", selector, op, 2 | AS_PROTECTED << MANNER)
         elif not self._c[CR0] & 1:
             self._core("host_access", (), HOST_LOAD_SEGMENT_REAL, number, selector)
         elif number == CS:  # a far jump, but EIP stays, whatever the new limit
@@ -507,7 +508,7 @@ class Machine:
             self._refuse(name, selector, event)
         else:
             packed = 2 | number << 24
-            event = self._core("assist_transfer", ((T0, selector),), OP_MOV_SREG, packed, 0)
+            event = self._core("assist_transfer", ((T0, selector),), OP_MOV_TO_SEGMENT, packed, 0)
             self._poke(((SHADOW, 0),))
             self._refuse(name, selector, event)
 

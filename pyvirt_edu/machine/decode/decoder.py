@@ -8,101 +8,48 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..opcodes import (
+    ADDRESS_SIZE,
+    ESCAPE,
+    ESCAPE_MASK,
+    LOCK,
+    OPERAND_SIZE,
+    REP,
+    REPNE,
+    SEGMENT_PREFIXES,
+    TWO_BYTE,
+)
 from ..state.handles import costs, cpu, decode_table, row_table, uops
 from ..state.jit import core
-from ..state.layout import DS, GP, MODE, MODE_CODE32, MODE_STACK32, RAX, RDX, SELECTOR, T0, UD, ZERO
+from ..state.layout import DS, GP, MODE, MODE_CODE32, MODE_STACK32, UD, ZERO
+from . import recipes, recipes_flow
 from .addressing import decode_modrm, wrap_address
 from .decoder_tables import (
-    AS_ADDRESS,
     F_LOCKABLE,
     F_MEMORY_ONLY,
     F_MODRM,
+    F_OWN_ADDRESS,
     F_REGISTER_ONLY,
     P_FAR,
     P_IMMEDIATE,
+    P_NAMED_SEGMENT,
     P_OFFSET,
     P_RELATIVE,
     P_SIGNED_BYTE,
-    R_ALU,
-    R_ASSIST,
-    R_BIT,
-    R_BIT_SCAN,
-    R_BSWAP,
-    R_CALL,
-    R_CBW,
-    R_CMPXCHG,
-    R_CWD,
-    R_EXTEND,
-    R_FLAGS,
-    R_FROM_SEGMENT,
-    R_IMUL,
-    R_JUMP,
-    R_JUMP_IF,
-    R_LEA,
-    R_LEAVE,
-    R_LOOP,
-    R_MOVE,
-    R_MOVE_IF,
-    R_NOP,
-    R_POP,
-    R_PUSH,
-    R_PUSH_SEGMENT,
-    R_RETURN,
-    R_SET_IF,
-    R_SHIFT,
-    R_SHIFT_DOUBLE,
-    R_UNARY,
-    R_X87,
-    R_XADD,
-    R_XCHG,
-    R_XLAT,
-    ROW_ASSIST,
+    P_STRING,
     ROW_COST,
     ROW_FIXED,
     ROW_FLAGS,
     ROW_OPERATION,
     ROW_RECIPE,
 )
+from .dispatch import dispatcher
 from .emit import (
-    by_size,
     emit,
-    emit_memory,
-    ends,
-    in_memory,
-    is_high,
-    number_of,
     place_of,
-    read_to,
-    register,
     size_of,
 )
-from .recipes import (
-    recipe_alu,
-    recipe_bit,
-    recipe_cmpxchg,
-    recipe_extend,
-    recipe_imul,
-    recipe_lea,
-    recipe_move,
-    recipe_shift,
-    recipe_shift_double,
-    recipe_unary,
-    recipe_xadd,
-    recipe_xchg,
-    recipe_xlat,
-)
-from .recipes_flow import (
-    emit_push,
-    recipe_assist,
-    recipe_call,
-    recipe_from_segment,
-    recipe_jump,
-    recipe_leave,
-    recipe_pop,
-    recipe_push,
-    recipe_return,
-    recipe_x87,
-)
+from .operations import RECIPES
 from .scratch import (
     D_ADDRESS,
     D_BASE,
@@ -137,21 +84,11 @@ from .scratch import (
     sign_extended,
 )
 from .uops import (
-    U_BIT_SCAN,
     U_FAULT,
-    U_FLAGS,
-    U_JUMP_IF,
-    U_LOOP,
-    U_MOVE32,
-    U_MOVE_IF,
     U_PAGE_END,
-    U_SET_IF,
-    U_SIGN8,
-    U_SIGN16,
-    U_STORE8,
-    U_SWAP16,
-    U_SWAP32,
 )
+
+ES_PREFIX, FS_PREFIX, GS_PREFIX = (SEGMENT_PREFIXES[name] for name in ("ES", "FS", "GS"))
 
 
 @core
@@ -168,19 +105,19 @@ def decode_prefixes(m):
     wide_operand, wide_address = operand, address
     byte = fetch8(m)
     while d[D_POSITION] <= MAX_LENGTH:
-        if byte == 0x66:
+        if byte == OPERAND_SIZE:
             operand = 6 - wide_operand
-        elif byte == 0x67:
+        elif byte == ADDRESS_SIZE:
             address = 6 - wide_address
-        elif byte == 0xF3:
+        elif byte == REP:
             d[D_REPEAT] = 1
-        elif byte == 0xF2:
+        elif byte == REPNE:
             d[D_REPEAT] = 2
-        elif byte == 0xF0:
+        elif byte == LOCK:
             d[D_LOCK] = 1
-        elif byte & 0xE7 == 0x26:
+        elif byte & 0xE7 == ES_PREFIX:  # ES CS SS DS
             d[D_SEGMENT] = byte >> 3 & 3
-        elif byte == 0x64 or byte == 0x65:
+        elif byte == FS_PREFIX or byte == GS_PREFIX:
             d[D_SEGMENT] = byte & 7
         else:
             break
@@ -198,7 +135,7 @@ def find_row(m, first):
     table = decode_table(m)
     index = first << 3
     last = first
-    if first == 0x0F:
+    if first == TWO_BYTE:
         last = fetch8(m)
         index = np.uint64(0x800) | last << 3
     d[D_IMMEDIATE2] = last
@@ -216,13 +153,14 @@ def find_row(m, first):
     if flags & F_MODRM:
         decode_modrm(m, flags & F_REGISTER_ONLY)
         number = table[index + d[D_REG]]
-        if first & 0xF8 == 0xD8 and d[D_MOD] == 3:
+        if first & ESCAPE_MASK == ESCAPE and d[D_MOD] == 3:
             number = table[0x1000 | (first & 7) << 6 | d[D_MODRM] & 63]
     return number
 
 
 @core
 def fetch_immediates(m):
+    """Operands that ModRM does not name."""
     d = scratch(m)
     d[D_IMMEDIATE] = 0
     seen = np.uint64(0)
@@ -252,100 +190,25 @@ def fetch_immediates(m):
             d[D_EA_SEGMENT] = DS
             if d[D_SEGMENT] < 8:
                 d[D_EA_SEGMENT] = d[D_SEGMENT]
+        elif place == P_STRING:
+            d[D_EA_SEGMENT] = DS
+            if d[D_SEGMENT] < 8:
+                d[D_EA_SEGMENT] = d[D_SEGMENT]
+        elif place == P_NAMED_SEGMENT:
+            d[D_REG] = row_table(m)[d[D_ROW] + ROW_FIXED]
         elif place == P_FAR:
             offset = fetch(m, d[D_OPERAND])
             d[D_IMMEDIATE] = offset | fetch(m, 2) << 32
 
 
-@core
-def emit_recipe(m, row):
-    """Dispatch on the recipe; see decoder_tables.py."""
-    d = scratch(m)
-    table = row_table(m)
-    recipe = table[row + ROW_RECIPE]
-    op = table[row + ROW_OPERATION]
-    size = d[D_OPERAND]
-    if recipe == R_ALU:
-        recipe_alu(m, op)
-    elif recipe == R_MOVE:
-        recipe_move(m)
-    elif recipe == R_UNARY:
-        recipe_unary(m, op)
-    elif recipe == R_SHIFT:
-        recipe_shift(m, op)
-    elif recipe == R_FROM_SEGMENT:
-        recipe_from_segment(m)
-    elif recipe == R_LEA:
-        recipe_lea(m)
-    elif recipe == R_XCHG:
-        recipe_xchg(m)
-    elif recipe == R_EXTEND:
-        recipe_extend(m, op)
-    elif recipe == R_PUSH:
-        recipe_push(m)
-    elif recipe == R_PUSH_SEGMENT:
-        emit_push(m, SELECTOR + table[row + ROW_FIXED])
-    elif recipe == R_POP:
-        recipe_pop(m)
-    elif recipe == R_JUMP_IF:
-        ends(m)
-        emit(m, U_JUMP_IF, op, size, ZERO, ZERO, ZERO, 0, d[D_IMMEDIATE])
-    elif recipe == R_JUMP:
-        recipe_jump(m)
-    elif recipe == R_CALL:
-        recipe_call(m)
-    elif recipe == R_RETURN:
-        recipe_return(m)
-    elif recipe == R_LOOP:
-        ends(m)
-        # the count is CX or ECX by address size
-        emit(m, U_LOOP, op, size, ZERO, d[D_ADDRESS], ZERO, 0, d[D_IMMEDIATE])
-    elif recipe == R_SET_IF:
-        if in_memory(m, 0):
-            emit(m, U_SET_IF, op, 1, T0, ZERO, ZERO, 0, 0)
-            emit_memory(m, U_STORE8, T0, 0, 0)
-        else:
-            emit(m, U_SET_IF, op, 1, register(d[D_RM], 1), ZERO, ZERO, is_high(d[D_RM], 1), 0)
-    elif recipe == R_MOVE_IF:
-        read_to(m, 1, T0, 0)
-        emit(m, U_MOVE_IF, op, size, d[D_REG], ZERO, T0, 0, 0)
-    elif recipe == R_IMUL:
-        recipe_imul(m)
-    elif recipe == R_BIT:
-        recipe_bit(m, op)
-    elif recipe == R_BIT_SCAN:
-        read_to(m, 1, T0, 0)
-        emit(m, U_BIT_SCAN, op, size, d[D_REG], ZERO, T0, 0, 0)
-    elif recipe == R_BSWAP:
-        emit(m, by_size(size, U_SWAP16, U_SWAP16, U_SWAP32), 0, size, number_of(m, 0), ZERO, ZERO, 0, 0)
-    elif recipe == R_XADD:
-        recipe_xadd(m)
-    elif recipe == R_CMPXCHG:
-        recipe_cmpxchg(m)
-    elif recipe == R_SHIFT_DOUBLE:
-        recipe_shift_double(m, op)
-    elif recipe == R_CBW:
-        if size == 4:
-            emit(m, U_SIGN16, 1, 4, RAX, ZERO, RAX, 0, 0)
-        else:
-            emit(m, U_SIGN8, 1, 2, RAX, ZERO, RAX, 0, 0)
-    elif recipe == R_CWD:
-        emit(m, U_SIGN16, 2, size, RDX, ZERO, RAX, 0, 0)
-    elif recipe == R_FLAGS:
-        emit(m, U_FLAGS, op, 0, ZERO, ZERO, ZERO, 0, 0)
-    elif recipe == R_XLAT:
-        recipe_xlat(m)
-    elif recipe == R_LEAVE:
-        recipe_leave(m)
-    elif recipe == R_ASSIST:
-        around = table[row + ROW_ASSIST]
-        recipe_assist(m, around & 0xFF, op, around >> 8)
-    elif recipe == R_X87:
-        recipe_x87(m, op)
-    elif recipe == R_NOP:
-        emit(m, U_MOVE32, 0, 4, T0, ZERO, ZERO, 0, 0)
-    else:
-        d[D_FAULT] = UD + 1
+#: Dispatch on the recipe's number.
+emit_recipe = dispatcher(
+    "emit_recipe",
+    ("m", "recipe", "op"),
+    ((number, f"recipe_{name}") for number, name in enumerate(RECIPES)),
+    {"op": "op"},
+    {**vars(recipes), **vars(recipes_flow), "__name__": __name__},
+)
 
 
 @core
@@ -376,9 +239,9 @@ def decode_instruction(m):
         if d[D_LOCK] and (not (flags & F_LOCKABLE) or d[D_MOD] == 3):
             d[D_FAULT] = UD + 1
         if d[D_FAULT] == 0 and d[D_SHORT] == 0:
-            if flags & F_MODRM and d[D_MOD] != 3 and row_table(m)[row + ROW_RECIPE] != R_LEA:
-                prepare_address(m, row)
-            emit_recipe(m, row)
+            if d[D_MOD] != 3 and not (flags & F_OWN_ADDRESS):
+                wrap_address(m)
+            emit_recipe(m, row_table(m)[row + ROW_RECIPE], row_table(m)[row + ROW_OPERATION])
     if d[D_POSITION] > MAX_LENGTH:
         d[D_FAULT] = GP + 1
         d[D_SHORT] = 0
@@ -395,18 +258,3 @@ def decode_instruction(m):
         u.next = np.uint16(d[D_START] + length)
         u.cost = np.uint16(d[D_COST])
     return length
-
-
-@core
-def prepare_address(m, row):
-    """16-bit addresses wrap in T1 first, except where the assist computes the address."""
-    around = row_table(m)[row + ROW_ASSIST] >> 8
-    recipe = row_table(m)[row + ROW_RECIPE]
-    if recipe == R_X87 or (recipe == R_ASSIST and around & AS_ADDRESS):
-        return
-    if recipe == R_POP:
-        d = scratch(m)
-        if d[D_ADDRESS] == 2:
-            wrap_address(m)
-        return
-    wrap_address(m)

@@ -13,8 +13,11 @@ import numpy as np
 
 from ..state.handles import costs, row_table, uops
 from ..state.jit import core
-from ..state.layout import RAX, RCX, SS, ZERO
+from ..state.layout import RAX, SS, ZERO
 from .decoder_tables import (
+    A_OPERATION,
+    A_UNIT,
+    A_WORDS,
     P_CONTROL,
     P_DEBUG,
     P_E,
@@ -27,9 +30,8 @@ from .decoder_tables import (
     P_SEGMENT,
     P_SIGNED_BYTE,
     P_Z,
-    R_SHIFT,
+    ROW_ASSIST,
     ROW_OPERANDS,
-    ROW_RECIPE,
     W_BYTE,
     W_DWORD,
     W_WORD,
@@ -61,6 +63,7 @@ from .scratch import (
 from .uops import (
     COST_LOAD,
     COST_STORE,
+    MANNER,
     U_ADD32,
     U_ALU8,
     U_ALU16,
@@ -226,18 +229,7 @@ def number_of(m, which):
         return d[D_REG]
     if place == P_Z:
         return row_table(m)[SCRATCH + D_IMMEDIATE2] & 7
-    # fixed: AL, rAX, CL, DX
-    if size_of(m, which) == 1 and which == 1:
-        return fixed_byte(m)
-    return np.uint64(RAX)
-
-
-@core
-def fixed_byte(m):
-    """AL, or CL for the shifts that count in it."""
-    if row_table(m)[scratch(m)[D_ROW] + ROW_RECIPE] == R_SHIFT:
-        return np.uint64(RCX)
-    return np.uint64(RAX)
+    return np.uint64(RAX)  # AL or rAX; recipes and rows say where CL and DX go
 
 
 @core
@@ -300,15 +292,22 @@ def write_from(m, which, source):
 
 
 @core
-def emit_assist(m, unit, op, size, imm):
-    """Hand the instruction to a unit (the argument words are described in assists' docs)."""
+def emit_assist(m, size, immediate):
+    """Hand the instruction to its unit. The operands that the unit gets are packed:
+
+    bits 0-7 size, 8-15 address size, 16-23 segment, 24-31 ModRM.reg, 32-39 repeat prefix (1 REP,
+    2 REPNE), 40 whether ModRM names memory, from 48 what the row says (AS_ in uops.py).
+    """
     d = scratch(m)
+    assist = row_table(m)[d[D_ROW] + ROW_ASSIST]
     memory = np.uint64(0)
     if d[D_MOD] != 3:
         memory = np.uint64(1)
-    number = emit(m, U_ASSIST, op, size, ZERO, unit, ZERO, 0, imm)
+    operation, unit = assist >> A_OPERATION & 0xFF, assist >> A_UNIT & 0xFF
+    number = emit(m, U_ASSIST, operation, size, ZERO, unit, ZERO, 0, immediate)
     packed = size | d[D_ADDRESS] << 8 | d[D_EA_SEGMENT] << 16 | d[D_REG] << 24
-    uops(m)[number].disp = packed | d[D_REPEAT] << 32 | memory << 40
+    packed |= d[D_REPEAT] << 32 | memory << 40 | (assist >> A_WORDS & 0xFF) << MANNER
+    uops(m)[number].disp = packed
     d[D_ENDS] = 1
     d[D_FALLS] = 2
 

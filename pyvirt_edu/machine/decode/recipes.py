@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..state.handles import costs, uops
-from ..state.jit import UNIT_ASSIST_ARITHMETIC, core
-from ..state.layout import DS, RAX, RBX, RCX, T0, T1, T2, T3, T4, ZERO
+from ..state.jit import core
+from ..state.layout import DS, RAX, RBX, RCX, RDX, T0, T1, T2, T3, T4, UD, ZERO
 from .addressing import use_address, wrap_address
 from .decoder_tables import P_IMMEDIATE, P_ONE
 from .emit import (
@@ -40,6 +40,7 @@ from .scratch import (
     D_COST,
     D_DISPLACEMENT,
     D_EA_SEGMENT,
+    D_FAULT,
     D_IMMEDIATE,
     D_INDEX,
     D_OPERAND,
@@ -52,10 +53,11 @@ from .scratch import (
 from .uops import (
     A_ADD,
     COST_STORE,
-    OP_SHLD,
     U_BIT_OFFSET,
+    U_BIT_SCAN,
     U_BIT_TEST,
     U_CMPXCHG,
+    U_FLAGS,
     U_IMUL,
     U_LEA16,
     U_LEA32,
@@ -65,14 +67,19 @@ from .uops import (
     U_MODIFY16,
     U_MODIFY32,
     U_MOVE32,
+    U_MOVE_IF,
     U_ROL32,
     U_ROR32,
     U_SAR32,
+    U_SET_IF,
     U_SHL32,
     U_SHR32,
     U_SIGN8,
     U_SIGN16,
+    U_STORE8,
     U_STORE32,
+    U_SWAP16,
+    U_SWAP32,
 )
 
 
@@ -146,11 +153,7 @@ def recipe_shift(m, op):
         return
     read_to(m, 0, T0, 1)
     emit(m, U_SIGN8, 0, 4, T4, ZERO, source, 0, imm)
-    # the order of the group is that of the operations: ROL ROR RCL RCR SHL SHR SAL SAR
-    operation = op
-    if op == 7:
-        operation = np.uint64(6)
-    emit_assist(m, UNIT_ASSIST_ARITHMETIC, operation + OP_SHLD + 2, size, 0)
+    emit_assist(m, size, 0)
     write_from(m, 0, T0)
 
 
@@ -208,11 +211,12 @@ def recipe_xchg(m):
 
 
 @core
-def recipe_extend(m, signed):
+def recipe_extend(m, op):
+    """MOVZX (0) and MOVSX (1)."""
     d = scratch(m)
     size = size_of(m, 1)
     read_to(m, 1, T0, 0)
-    emit(m, by_size(size, U_SIGN8, U_SIGN16, U_SIGN16), signed, d[D_OPERAND], d[D_REG], ZERO, T0, 0, 0)
+    emit(m, by_size(size, U_SIGN8, U_SIGN16, U_SIGN16), op, d[D_OPERAND], d[D_REG], ZERO, T0, 0, 0)
 
 
 @core
@@ -287,7 +291,7 @@ def recipe_cmpxchg(m):
 
 
 @core
-def recipe_shift_double(m, op):
+def recipe_shift_double(m):
     d = scratch(m)
     size = d[D_OPERAND]
     read_to(m, 0, T0, 1)
@@ -296,7 +300,7 @@ def recipe_shift_double(m, op):
         emit(m, U_MOVE32, 0, 4, T4, ZERO, ZERO, 0, d[D_IMMEDIATE])
     else:
         emit(m, U_SIGN8, 0, 4, T4, ZERO, RCX, 0, 0)
-    emit_assist(m, UNIT_ASSIST_ARITHMETIC, op, size, 0)
+    emit_assist(m, size, 0)
     write_from(m, 0, T0)
 
 
@@ -314,3 +318,62 @@ def recipe_xlat(m):
     wrap_address(m)
     emit_memory(m, U_LOAD8, T0, 0, 0)
     emit_move(m, 1, RAX, 0, T0, 0)
+
+
+@core
+def recipe_set_if(m, op):
+    d = scratch(m)
+    if in_memory(m, 0):
+        emit(m, U_SET_IF, op, 1, T0, ZERO, ZERO, 0, 0)
+        emit_memory(m, U_STORE8, T0, 0, 0)
+    else:
+        emit(m, U_SET_IF, op, 1, register(d[D_RM], 1), ZERO, ZERO, is_high(d[D_RM], 1), 0)
+
+
+@core
+def recipe_move_if(m, op):
+    d = scratch(m)
+    read_to(m, 1, T0, 0)
+    emit(m, U_MOVE_IF, op, d[D_OPERAND], d[D_REG], ZERO, T0, 0, 0)
+
+
+@core
+def recipe_bit_scan(m, op):
+    d = scratch(m)
+    read_to(m, 1, T0, 0)
+    emit(m, U_BIT_SCAN, op, d[D_OPERAND], d[D_REG], ZERO, T0, 0, 0)
+
+
+@core
+def recipe_bswap(m):
+    size = scratch(m)[D_OPERAND]
+    emit(m, by_size(size, U_SWAP16, U_SWAP16, U_SWAP32), 0, size, number_of(m, 0), ZERO, ZERO, 0, 0)
+
+
+@core
+def recipe_cbw(m):
+    if scratch(m)[D_OPERAND] == 4:
+        emit(m, U_SIGN16, 1, 4, RAX, ZERO, RAX, 0, 0)
+    else:
+        emit(m, U_SIGN8, 1, 2, RAX, ZERO, RAX, 0, 0)
+
+
+@core
+def recipe_cwd(m):
+    emit(m, U_SIGN16, 2, scratch(m)[D_OPERAND], RDX, ZERO, RAX, 0, 0)
+
+
+@core
+def recipe_carry(m, op):
+    """CLC, STC, CMC."""
+    emit(m, U_FLAGS, op, 0, ZERO, ZERO, ZERO, 0, 0)
+
+
+@core
+def recipe_nop(m):
+    emit(m, U_MOVE32, 0, 4, T0, ZERO, ZERO, 0, 0)
+
+
+@core
+def recipe_undefined(m):
+    scratch(m)[D_FAULT] = UD + 1

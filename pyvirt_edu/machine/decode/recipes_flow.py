@@ -8,26 +8,19 @@ from __future__ import annotations
 import numpy as np
 
 from ..state.handles import costs, row_table, uops
-from ..state.jit import UNIT_ASSIST_STRING, UNIT_ASSIST_TRANSFER, UNIT_ASSIST_X87, core
-from ..state.layout import DS, RBP, RDX, RSP, SELECTOR, T0, T1, T3, T4, T5, T6, UD, ZERO
+from ..state.jit import core
+from ..state.layout import RBP, RDX, RSP, SELECTOR, T0, T1, T3, T4, T5, T6, UD, ZERO
 from .decoder_tables import (
-    AS_ADDRESS,
-    AS_LOAD,
-    AS_MODIFY,
-    AS_PORT,
-    AS_STORE,
-    F_MODRM,
-    P_E,
-    P_FIXED,
-    P_G,
-    P_IMMEDIATE,
-    P_R,
+    A_BACK,
+    A_PORT,
+    A_SIZE,
+    A_T0,
+    A_T3,
+    A_WORDS,
+    NO_OPERAND,
     P_RELATIVE,
+    ROW_ASSIST,
     ROW_FIXED,
-    ROW_FLAGS,
-    ROW_OPERANDS,
-    ROW_OPERATION,
-    W_WORD,
 )
 from .emit import (
     emit,
@@ -51,7 +44,6 @@ from .scratch import (
     D_ADDRESS,
     D_BASE,
     D_COST,
-    D_EA_SEGMENT,
     D_FAULT,
     D_IMMEDIATE,
     D_IMMEDIATE2,
@@ -61,22 +53,25 @@ from .scratch import (
     D_REG,
     D_RM,
     D_ROW,
-    D_SEGMENT,
     D_STACK32,
     scratch,
 )
 from .uops import (
+    AS_ADDRESS,
+    AS_CONTROL,
+    AS_PORT,
+    AS_WORD,
+    AS_WRITES,
     COST_LOAD,
     COST_STORE,
-    OP_FLDCW,
-    OP_FST,
     U_CALL32,
     U_CHECK_TARGET,
     U_JUMP,
+    U_JUMP_IF,
     U_JUMP_TO,
     U_LEA16,
     U_LEA32,
-    U_LOAD16,
+    U_LOOP,
     U_MOVE32,
     U_POP32,
     U_PUSH32,
@@ -241,83 +236,82 @@ def recipe_leave(m):
 
 
 @core
-def recipe_assist(m, unit, op, around):
-    d = scratch(m)
-    row = d[D_ROW]
-    table = row_table(m)
-    size = d[D_OPERAND]
-    imm = d[D_IMMEDIATE]
-    if unit == UNIT_ASSIST_STRING:
-        size = size_of(m, 0)
-        if place_of(m, 0) == P_FIXED:  # LODS AL,Xb; SCAS AL,Yb; OUTS DX,Xb
-            size = size_of(m, 1)
-        d[D_EA_SEGMENT] = DS
-        if d[D_SEGMENT] < 8:
-            d[D_EA_SEGMENT] = d[D_SEGMENT]
-    elif around & (AS_LOAD | AS_STORE) and table[row + ROW_OPERANDS] != 0:
-        size = size_of(m, 0)
-    if place_of(m, 0) == P_FIXED and not (table[row + ROW_FLAGS] & F_MODRM) and unit == UNIT_ASSIST_TRANSFER:
-        d[D_REG] = table[row + ROW_FIXED]  # POP of a segment register
-    if around & AS_PORT:
-        which = np.uint64(0)
-        if place_of(m, 0) == P_FIXED and (place_of(m, 1) == P_IMMEDIATE or size_of(m, 1) == 2):
-            which = np.uint64(1)
-        if place_of(m, 0) == P_FIXED and place_of(m, 1) == P_FIXED and table[row + ROW_OPERATION] == op:
-            # IN AL,DX has the port second; OUT DX,AL first: the word-wide fixed operand is DX
-            which = np.uint64(1)
-            if table[row + ROW_OPERANDS] >> 8 & 0xFF == W_WORD:
-                which = np.uint64(0)
-        size = size_of(m, 1 - which)
-        if is_immediate(m, which):
-            emit(m, U_MOVE32, 0, 4, T1, ZERO, ZERO, 0, imm & 0xFF)
-        else:
-            emit(m, U_SIGN16, 0, 4, T1, ZERO, RDX, 0, 0)
-    source = np.uint64(0)  # the operand that goes to T0: E, R, or for LAR the second
-    if around & (AS_LOAD | AS_MODIFY):
-        place = place_of(m, 0)
-        if place != P_E and place != P_R:
-            source = np.uint64(1)
-        if in_memory(m, source) and size_of(m, source) > 2 and is_selector_read(m, unit, op):
-            emit_memory(m, U_LOAD16, T0, 0, 0)
-        else:
-            read_to(m, source, T0, around & AS_MODIFY)
-    if around & AS_MODIFY:
-        read_to(m, 1, T3, 0)  # ARPL
-    if around & AS_ADDRESS:
-        kind = np.uint64(U_LEA32)
-        if d[D_ADDRESS] == 2:
-            kind = np.uint64(U_LEA16)
-        emit_memory(m, kind, T1, 0, 0)
-    emit_assist(m, unit, op, size, imm)
-    if around & AS_STORE:
-        if in_memory(m, 0) and not (around & AS_MODIFY):
-            emit_memory(m, U_STORE16, T0, 0, 0)  # SLDT, STR, SMSW: a word in memory
-        else:
-            write_from(m, 0, T0)
+def recipe_push_segment(m):
+    emit_push(m, SELECTOR + scratch(m)[D_REG])
 
 
 @core
-def recipe_x87(m, op):
+def recipe_jump_if(m, op):
+    d = scratch(m)
+    ends(m)
+    emit(m, U_JUMP_IF, op, d[D_OPERAND], ZERO, ZERO, ZERO, 0, d[D_IMMEDIATE])
+
+
+@core
+def recipe_loop(m, op):
+    d = scratch(m)
+    ends(m)
+    # the count is CX or ECX by address size
+    emit(m, U_LOOP, op, d[D_OPERAND], ZERO, d[D_ADDRESS], ZERO, 0, d[D_IMMEDIATE])
+
+
+# --- what a unit executes --------------------------------------------------------------
+
+
+@core
+def emit_address(m):
+    """T1 = the address; it wraps at 64 KiB if it has 16 bits."""
+    kind = np.uint64(U_LEA32)
+    if scratch(m)[D_ADDRESS] == 2:
+        kind = np.uint64(U_LEA16)
+    emit_memory(m, kind, T1, 0, 0)
+
+
+@core
+def emit_port(m, which):
+    """T1 = the port."""
+    if is_immediate(m, which):
+        emit(m, U_MOVE32, 0, 4, T1, ZERO, ZERO, 0, scratch(m)[D_IMMEDIATE])
+    else:
+        emit(m, U_SIGN16, 0, 4, T1, ZERO, RDX, 0, 0)
+
+
+@core
+def recipe_assist(m):
+    """The row says which operands go to the unit, and which one comes back."""
+    d = scratch(m)
+    assist = row_table(m)[d[D_ROW] + ROW_ASSIST]
+    words = assist >> A_WORDS & 0xFF
+    to_t0, to_t3, back = assist >> A_T0 & 3, assist >> A_T3 & 3, assist >> A_BACK & 3
+    if words & AS_PORT:
+        emit_port(m, assist >> A_PORT & 3)
+    if to_t0 != NO_OPERAND:
+        read_to(m, to_t0, T0, np.uint64(to_t0 == back))
+    if to_t3 != NO_OPERAND:
+        read_to(m, to_t3, T3, 0)
+    if words & AS_ADDRESS:
+        emit_address(m)
+    emit_assist(m, size_of(m, assist >> A_SIZE & 3), d[D_IMMEDIATE])
+    if back != NO_OPERAND:
+        if words & AS_WORD and in_memory(m, back):
+            emit_memory(m, U_STORE16, T0, 0, 0)
+        else:
+            write_from(m, back, T0)
+
+
+@core
+def recipe_x87(m):
     """The unit reads and writes memory itself; its immediate is the x87's 11 bits of opcode."""
     d = scratch(m)
+    row = d[D_ROW]
+    words = row_table(m)[row + ROW_ASSIST] >> A_WORDS & 0xFF
     if d[D_MOD] != 3:
-        kind = np.uint64(U_LEA32)
-        if d[D_ADDRESS] == 2:
-            kind = np.uint64(U_LEA16)
-        emit_memory(m, kind, T1, 0, 0)
-        if op == OP_FST:
+        emit_address(m)
+        if words & AS_WRITES:
             d[D_COST] += costs(m)[COST_STORE]
         else:
             d[D_COST] += costs(m)[COST_LOAD]
-    size = row_table(m)[d[D_ROW] + ROW_FIXED]
-    if op >= OP_FLDCW and size == 0:
-        size = d[D_OPERAND]
-    emit_assist(m, UNIT_ASSIST_X87, op, size, (d[D_IMMEDIATE2] & 7) << 8 | d[D_MODRM])
-
-
-@core
-def is_selector_read(m, unit, op):
-    """LAR and LSL read a word whatever the operand size."""
-    if unit == UNIT_ASSIST_TRANSFER and place_of(m, 0) == P_G:
-        return np.uint64(1)
-    return np.uint64(0)
+    operand = row_table(m)[row + ROW_FIXED]
+    if words & AS_CONTROL and operand == 0:
+        operand = d[D_OPERAND]
+    emit_assist(m, operand, (d[D_IMMEDIATE2] & 7) << 8 | d[D_MODRM])

@@ -7,22 +7,8 @@ stays unsigned.
 
 from __future__ import annotations
 
-from ..decode.uops import (
-    OP_AAA,
-    OP_AAD,
-    OP_AAM,
-    OP_AAS,
-    OP_CMPXCHG8B,
-    OP_DAA,
-    OP_DAS,
-    OP_DIV,
-    OP_IDIV,
-    OP_IMUL1,
-    OP_MUL,
-    OP_SALC,
-    OP_SHLD,
-    OP_SHRD,
-)
+from ..decode.dispatch import dispatcher
+from ..decode.operations import UNIT_VALUES, calls
 from ..memory.access import probe_segment_write, read_segment, write_segment
 from ..state.flags import (
     carries_from,
@@ -240,43 +226,47 @@ def compare_exchange_8_bytes(m, seg):
     return 0
 
 
-@unit
-def assist_arithmetic(m, a, b, imm):
-    """One instruction; the operands lie in T0, T1, T3 and T4 (see uops.py)."""
+# --- shifts of an operand in T0, and what is left -----------------------------------------------
+
+
+@core
+def shift_operand(m, op, size):
+    """ROL to SAR: the count is in T4."""
     c = cpu(m)
-    size = b & 0xFF
-    if a == OP_MUL:
-        multiply(m, size, 0)
-    elif a == OP_IMUL1:
-        multiply(m, size, 1)
-    elif a == OP_DIV:
-        divide(m, size, 0)
-    elif a == OP_IDIV:
-        divide(m, size, 1)
-    elif a == OP_SHLD or a == OP_SHRD:
-        value, result, carries = double_shift(a, c[T0], c[T3], c[T4] & 31, size, c[CC_RESULT], c[CC_CARRIES])
-        c[T0] = value
-        c[CC_RESULT] = result
-        c[CC_CARRIES] = carries
-    elif a == OP_DAA:
-        decimal_adjust_packed(m, 0)
-    elif a == OP_DAS:
-        decimal_adjust_packed(m, 1)
-    elif a == OP_AAA:
-        decimal_adjust_unpacked(m, 0)
-    elif a == OP_AAS:
-        decimal_adjust_unpacked(m, 1)
-    elif a == OP_AAM:
-        adjust_after_multiply(m, imm & 0xFF)
-    elif a == OP_AAD:
-        adjust_before_divide(m, imm & 0xFF)
-    elif a == OP_CMPXCHG8B:
-        compare_exchange_8_bytes(m, (b >> 16) & 0xFF)
-    elif a == OP_SALC:
-        set_low_register(c, RAX, 1, 0 - carry(c[CC_CARRIES]))
-    else:
-        value, result, carries = shift(a, c[T0], c[T4] & 31, size, c[CC_RESULT], c[CC_CARRIES])
-        c[T0] = value
-        c[CC_RESULT] = result
-        c[CC_CARRIES] = carries
+    value, result, carries = shift(op, c[T0], c[T4] & 31, size, c[CC_RESULT], c[CC_CARRIES])
+    c[T0] = value
+    c[CC_RESULT] = result
+    c[CC_CARRIES] = carries
+
+
+@core
+def double_shift_operand(m, op, size):
+    """SHLD, SHRD: T3 fills."""
+    c = cpu(m)
+    value, result, carries = double_shift(op, c[T0], c[T3], c[T4] & 31, size, c[CC_RESULT], c[CC_CARRIES])
+    c[T0] = value
+    c[CC_RESULT] = result
+    c[CC_CARRIES] = carries
+
+
+@core
+def set_al_on_carry(m):
+    """SALC."""
+    c = cpu(m)
+    set_low_register(c, RAX, 1, 0 - carry(c[CC_CARRIES]))
+
+
+arithmetic_instruction = dispatcher(
+    "arithmetic_instruction",
+    ("m", "op", "operands", "immediate"),
+    calls("arithmetic"),
+    UNIT_VALUES,
+    globals(),
+)
+
+
+@unit
+def assist_arithmetic(m, op, operands, immediate):
+    """One instruction; the operands lie in T0, T3 and T4, as its row or recipe says."""
+    arithmetic_instruction(m, op, operands, immediate)
     return 0

@@ -120,38 +120,38 @@ def write_cr4(m, value):
 
 
 @core
-def move_to_control(m, number):
+def move_to_control(m, reg):
     """MOV CRn, r32 (manual 2B, MOV)."""
     c = cpu(m)
-    if number == 1 or number > 4:
+    if reg == 1 or reg > 4:
         return fault(m, UD, 0)
     if require_ring_0(m) == 0:
         return 0
     charge(m, costs(m)[COST_CONTROL])
     value = c[T0] & WORD32
-    if number == 0:
+    if reg == 0:
         return write_cr0(m, value)
-    if number == 2:
+    if reg == 2:
         c[CR2] = value
         return 1
-    if number == 3:
+    if reg == 3:
         return write_cr3(m, value)
     return write_cr4(m, value)
 
 
 @core
-def move_from_control(m, number):
+def move_from_control(m, reg):
     """MOV r32, CRn."""
     c = cpu(m)
-    if number == 1 or number > 4:
+    if reg == 1 or reg > 4:
         return fault(m, UD, 0)
     if require_ring_0(m) == 0:
         return 0
-    if number == 0:
+    if reg == 0:
         c[T0] = c[CR0]
-    elif number == 2:
+    elif reg == 2:
         c[T0] = c[CR2]
-    elif number == 3:
+    elif reg == 3:
         c[T0] = c[CR3]
     else:
         c[T0] = c[CR4]

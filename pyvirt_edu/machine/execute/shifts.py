@@ -8,7 +8,7 @@ shifts, and a 16-bit double shift by more than 16 goes on with the destination's
 
 from __future__ import annotations
 
-from ..decode.uops import OP_RCL, OP_ROL, OP_ROR, OP_SAR, OP_SHL, OP_SHLD, OP_SHR
+from ..decode.operations import OP_RCL, OP_ROL, OP_ROR, OP_SAR, OP_SHL, OP_SHLD, OP_SHR
 from ..state.flags import carries_from, sign_extend, size_mask
 from ..state.jit import core
 
@@ -86,7 +86,7 @@ def shift_plain(op, value, count, size, result, carries):
 @core
 def shift(op, value, count, size, result, carries):
     """ROL ROR RCL RCR SHL SHR SAR: (value, result, carries)."""
-    if op >= OP_SHL and op <= OP_SAR:
+    if op == OP_SHL or op == OP_SHR or op == OP_SAR:
         return shift_plain(op, value, count, size, result, carries)
     if op == OP_ROL or op == OP_ROR:
         return rotate(op, value, count, size, result, carries)

@@ -11,7 +11,19 @@ the same counts, and stops short of everything but plain RAM that the TLB knows.
 
 from __future__ import annotations
 
-from ..decode.uops import COST_PORT, COST_STRING, OP_CMPS, OP_INS, OP_LODS, OP_MOVS, OP_OUTS, OP_SCAS, OP_STOS
+from ..decode.dispatch import dispatcher
+from ..decode.operations import (
+    OP_CMPS,
+    OP_INS,
+    OP_LODS,
+    OP_MOVS,
+    OP_OUTS,
+    OP_SCAS,
+    OP_STOS,
+    UNIT_VALUES,
+    calls,
+)
+from ..decode.uops import COST_PORT, COST_STRING
 from ..memory.access import (
     probe_segment_write,
     program_access,
@@ -332,7 +344,7 @@ def count_iterations(c, n, cost):
 
 
 @core
-def repeat(m, op, size, mask, seg, rep):
+def iterate_while(m, op, size, mask, seg, rep):
     """Iterate while CX lasts. Between iterations anything may happen that may happen
     between instructions, so the run ends early for whatever the loop must look at."""
     c = cpu(m)
@@ -379,16 +391,24 @@ def repeat(m, op, size, mask, seg, rep):
     return 0
 
 
-@unit
-def assist_string(m, a, b, imm):
-    """One string instruction, or as many iterations of it as may run now."""
+@core
+def string_instruction(m, op, size, address_size, seg, repeat):
+    """One iteration, or as many as may run now."""
     c = cpu(m)
-    size = b & 0xFF
-    mask = size_mask((b >> 8) & 0xFF)
-    seg = (b >> 16) & 0xFF
-    rep = (b >> 32) & 0xFF
-    if rep == 0:
-        iterate(m, a, size, mask, seg)
+    mask = size_mask(address_size)
+    if repeat == 0:
+        iterate(m, op, size, mask, seg)
     elif c[RCX] & mask:
-        repeat(m, a, size, mask, seg, rep)
+        iterate_while(m, op, size, mask, seg, repeat)
+
+
+one_string_instruction = dispatcher(
+    "one_string_instruction", ("m", "op", "operands", "immediate"), calls("string"), UNIT_VALUES, globals()
+)
+
+
+@unit
+def assist_string(m, op, operands, immediate):
+    """One string instruction; `operands` is packed as emit_assist says."""
+    one_string_instruction(m, op, operands, immediate)
     return 0

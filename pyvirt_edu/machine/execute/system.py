@@ -1,46 +1,17 @@
 """The system instructions: privileged ones, I/O, CPUID, flags.
 
-One unit; a group of instructions has a file of its own.
+One unit; a group of instructions has a file of its own. The rows of the opcode table name the
+functions that are imported here.
 """
+# ruff: noqa: F401
 
 from __future__ import annotations
 
-from ..decode.uops import (
-    OP_CLD,
-    OP_CLI,
-    OP_CLTS,
-    OP_CPUID,
-    OP_HLT,
-    OP_IN,
-    OP_INVD,
-    OP_INVLPG,
-    OP_LAHF,
-    OP_LGDT,
-    OP_LIDT,
-    OP_LLDT,
-    OP_LMSW,
-    OP_LTR,
-    OP_MOV_FROM_CR,
-    OP_MOV_FROM_DR,
-    OP_MOV_TO_CR,
-    OP_MOV_TO_DR,
-    OP_OUT,
-    OP_POPF,
-    OP_PUSHF,
-    OP_RDMSR,
-    OP_RDTSC,
-    OP_SAHF,
-    OP_SGDT,
-    OP_SIDT,
-    OP_SLDT,
-    OP_SMSW,
-    OP_STD,
-    OP_STI,
-    OP_STR,
-    OP_WBINVD,
-    OP_WRMSR,
-)
+from ..decode.dispatch import dispatcher
+from ..decode.operations import UNIT_VALUES, calls
+from ..decode.uops import AS_PORT, AS_PROTECTED, MANNER
 from ..memory.privilege import require_ring_0
+from ..memory.segment_cache import is_protected
 from ..protection.descriptor_tables import (
     load_local_table,
     load_table,
@@ -54,11 +25,7 @@ from ..state.layout import (
     ATTENTION,
     CR0,
     EVENT,
-    GDTR_BASE,
-    GDTR_LIMIT,
     HALTED,
-    IDTR_BASE,
-    IDTR_LIMIT,
     LDTR,
     RAX,
     STOP,
@@ -122,109 +89,31 @@ def port_out(m, size):
 
 
 @core
-def table_instruction(m, op, size, address_size, seg):
+def store_machine_status(m):
+    """SMSW: the lower half of CR0, in all rings."""
     c = cpu(m)
-    if op == OP_SGDT:
-        store_table(m, seg, address_size, c[GDTR_BASE], c[GDTR_LIMIT])
-    elif op == OP_SIDT:
-        store_table(m, seg, address_size, c[IDTR_BASE], c[IDTR_LIMIT])
-    elif op == OP_LGDT:
-        load_table(m, seg, address_size, size, 0)
-    elif op == OP_LIDT:
-        load_table(m, seg, address_size, size, 1)
-    elif op == OP_SLDT:
-        store_selector(m, LDTR)
-    elif op == OP_STR:
-        store_selector(m, TR)
-    elif op == OP_LLDT:
-        load_local_table(m)
-    else:
-        load_task_register(m)
+    c[T0] = c[CR0]
 
 
 @core
-def register_instruction(m, op, seg, reg):
-    """Control, debug and model-specific registers."""
-    if op == OP_SMSW:
-        c = cpu(m)
-        c[T0] = c[CR0]
-    elif op == OP_LMSW:
-        load_machine_status(m)
-    elif op == OP_INVLPG:
-        invalidate_linear(m, seg)
-    elif op == OP_CLTS:
-        clear_task_switched(m)
-    elif op == OP_INVD or op == OP_WBINVD:
-        require_ring_0(m)  # there is no cache to write back
-    elif op == OP_MOV_FROM_CR:
-        move_from_control(m, reg)
-    elif op == OP_MOV_TO_CR:
-        move_to_control(m, reg)
-    elif op == OP_MOV_FROM_DR:
-        move_from_debug(m, reg)
-    else:
-        move_to_debug(m, reg)
+def flush_caches(m):
+    """INVD, WBINVD: there is no cache to write back."""
+    require_ring_0(m)
 
 
-@core
-def other_instruction(m, op, size):
-    if op == OP_CLI:
-        clear_interrupt_flag(m)
-    elif op == OP_STI:
-        set_interrupt_flag(m)
-    elif op == OP_PUSHF:
-        push_flags(m, size)
-    elif op == OP_POPF:
-        pop_flags(m, size)
-    elif op == OP_HLT:
-        halt(m)
-    elif op == OP_CPUID:
-        identify(m)
-    elif op == OP_RDTSC:
-        read_time_stamp(m)
-    elif op == OP_RDMSR:
-        read_msr(m)
-    elif op == OP_WRMSR:
-        write_msr(m)
-    elif op == OP_CLD:
-        set_direction(m, 0)
-    elif op == OP_STD:
-        set_direction(m, 1)
-    elif op == OP_LAHF:
-        load_ah(m)
-    elif op == OP_SAHF:
-        store_ah(m)
-    else:
-        fault(m, UD, 0)
-
-
-@core
-def port_instruction(m, op, size):
-    """IN or OUT; 1 if nothing has changed that the loop would have to take up."""
-    c = cpu(m)
-    if op == OP_IN:
-        port_in(m, size)
-    else:
-        port_out(m, size)
-    if c[EVENT] | c[ATTENTION] | c[STOP]:
-        return 0
-    return 1
+system_instruction = dispatcher(
+    "system_instruction", ("m", "op", "operands", "immediate"), calls("system"), UNIT_VALUES, globals()
+)
 
 
 @unit
-def assist_system(m, op, operands, imm):
-    """Execute one system instruction; `operands` is packed as the decoder says. Returns 1 if the
-    loop may go on at once."""
-    size = operands & 0xFF
-    if op == OP_IN or op == OP_OUT:
-        return port_instruction(m, op, size)
-    address_size = (operands >> 8) & 0xFF
-    seg = (operands >> 16) & 7
-    reg = (operands >> 24) & 7
-    if op <= OP_LTR:
-        table_instruction(m, op, size, address_size, seg)
-    elif op <= OP_MOV_TO_DR:
-        register_instruction(m, op, seg, reg)
-    else:
-        other_instruction(m, op, size)
+def assist_system(m, op, operands, immediate):
+    """Execute one system instruction; `operands` is packed as emit_assist says. Returns 1 if
+    nothing has changed that the loop would have to take up."""
+    if operands >> MANNER & AS_PROTECTED and not is_protected(m):
+        return fault(m, UD, 0)
+    system_instruction(m, op, operands, immediate)
+    c = cpu(m)
+    if operands >> MANNER & AS_PORT and (c[EVENT] | c[ATTENTION] | c[STOP]) == 0:
+        return 1
     return 0

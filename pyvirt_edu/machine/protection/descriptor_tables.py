@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..memory.access import probe_segment_write, probe_write, read, read_segment, write, write_segment
 from ..memory.privilege import require_ring_0
-from ..memory.segment_cache import is_protected, null_segment, set_descriptor
+from ..memory.segment_cache import null_segment, set_descriptor
 from ..state.handles import cpu, fault
 from ..state.jit import core
 from ..state.layout import (
@@ -20,7 +20,6 @@ from ..state.layout import (
     T0,
     T1,
     TR,
-    UD,
 )
 from .segments import read_descriptor
 
@@ -28,7 +27,7 @@ WORD32 = 0xFFFF_FFFF
 
 
 @core
-def store_table(m, seg, address_size, base, limit):
+def store_table(m, seg, address_size, is_idt):
     """SGDT, SIDT: six bytes, whatever the operand size."""
     c = cpu(m)
     wrap = (1 << (address_size << 3)) - 1
@@ -40,6 +39,9 @@ def store_table(m, seg, address_size, base, limit):
     probe_segment_write(m, seg, following, 4)
     if c[EVENT]:
         return
+    base, limit = c[GDTR_BASE], c[GDTR_LIMIT]
+    if is_idt:
+        base, limit = c[IDTR_BASE], c[IDTR_LIMIT]
     write_segment(m, seg, offset, 2, limit)
     write_segment(m, seg, following, 4, base)
 
@@ -69,10 +71,7 @@ def load_table(m, seg, address_size, size, is_idt):
 
 @core
 def store_selector(m, seg):
-    """SLDT, STR: undefined outside protected mode."""
-    if not is_protected(m):
-        fault(m, UD, 0)
-        return
+    """SLDT, STR."""
     c = cpu(m)
     c[T0] = c[SELECTOR + seg]
 
@@ -81,9 +80,6 @@ def store_selector(m, seg):
 def load_local_table(m):
     """LLDT (manual 2A): a null selector makes the table unusable, and is no fault."""
     c = cpu(m)
-    if not is_protected(m):
-        fault(m, UD, 0)
-        return
     if require_ring_0(m) == 0:
         return
     selector = c[T0] & 0xFFFF
@@ -109,9 +105,6 @@ def load_local_table(m):
 def load_task_register(m):
     """LTR (manual 2A): the TSS must be available, and is marked busy."""
     c = cpu(m)
-    if not is_protected(m):
-        fault(m, UD, 0)
-        return
     if require_ring_0(m) == 0:
         return
     selector = c[T0] & 0xFFFF

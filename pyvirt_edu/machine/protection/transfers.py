@@ -1,42 +1,21 @@
-"""The unit for instructions that load segment registers or move between privilege levels."""
+"""The unit for instructions that load segment registers or move between privilege levels.
+
+The rows of the opcode table name its functions, those that are imported here too.
+"""
+# ruff: noqa: F401
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..decode.uops import (
-    COST_GATE,
-    OP_ARPL,
-    OP_BOUND,
-    OP_CALLF,
-    OP_ENTER,
-    OP_INT,
-    OP_INT1,
-    OP_INT3,
-    OP_INTO,
-    OP_IRET,
-    OP_JMPF,
-    OP_LAR,
-    OP_LDS,
-    OP_LES,
-    OP_LFS,
-    OP_LGS,
-    OP_LSL,
-    OP_LSS,
-    OP_MOV_SREG,
-    OP_POP_SREG,
-    OP_POPA,
-    OP_PUSHA,
-    OP_RETF,
-    OP_SYSENTER,
-    OP_VERR,
-    OP_VERW,
-)
+from ..decode.dispatch import dispatcher
+from ..decode.operations import OP_LAR, OP_LSL, OP_VERR, OP_VERW, UNIT_VALUES, calls
+from ..decode.uops import AS_PROTECTED, COST_GATE, MANNER
 from ..memory.access import read_segment
 from ..memory.segment_cache import is_protected, is_real, set_cpl, set_descriptor, stack_mask
 from ..state.flags import read_eflags, set_arithmetic
 from ..state.handles import call_unit, charge, costs, cpu, fault
-from ..state.jit import UNIT_DELIVER, core, core_hot, unit
+from ..state.jit import UNIT_DELIVER, core, unit
 from ..state.layout import (
     ARITHMETIC,
     ATTENTION,
@@ -45,9 +24,13 @@ from ..state.layout import (
     CPL,
     CS,
     DB,
+    DS,
     EFLAGS,
+    ES,
     EVENT,
+    FS,
     GP,
+    GS,
     IF,
     OF,
     OF_TRAP,
@@ -116,17 +99,17 @@ def set_zero_flag(m, on):
 
 
 @core
-def move_to_segment(m, seg):
-    if seg == CS or seg > 5:
+def move_to_segment(m, reg):
+    if reg == CS or reg > 5:
         fault(m, UD, 0)
         return
-    load_segment(m, seg, cpu(m)[T0])
-    if seg == SS and not cpu(m)[EVENT]:
+    load_segment(m, reg, cpu(m)[T0])
+    if reg == SS and not cpu(m)[EVENT]:
         hold_interrupts(m)
 
 
 @core
-def pop_segment(m, seg, size):
+def pop_segment(m, reg, size):
     c = cpu(m)
     selector = read_segment(m, SS, c[RSP] & stack_mask(m), size)
     if c[EVENT]:
@@ -134,22 +117,22 @@ def pop_segment(m, seg, size):
     pointer = c[RSP] + size
     # the old stack's size governs the pointer even when SS itself is popped
     mask = stack_mask(m)
-    load_segment(m, seg, selector)
+    load_segment(m, reg, selector)
     if c[EVENT]:
         return
     if mask == 0xFFFF:
         c[RSP] = (c[RSP] & 0xFFFF0000) | pointer & 0xFFFF
     else:
         c[RSP] = pointer & 0xFFFFFFFF
-    if seg == SS:
+    if reg == SS:
         hold_interrupts(m)
 
 
 @core
-def far_pointer(m, seg, size, wide):
+def far_pointer(m, seg, size, address_size):
     """Read offset and selector at seg:T1; selector << 32 | offset. EVENT on a fault."""
     c = cpu(m)
-    mask = width_mask(wide)
+    mask = width_mask(address_size)
     offset = read_segment(m, seg, c[T1], size)
     if c[EVENT]:
         return np.uint64(0)
@@ -158,31 +141,31 @@ def far_pointer(m, seg, size, wide):
 
 
 @core
-def load_pointer(m, target, seg, size, wide, number):
+def load_pointer(m, target, seg, size, address_size, reg):
     """LDS and its kin: the segment may fault, so the register comes last."""
-    pointer = far_pointer(m, seg, size, wide)
+    pointer = far_pointer(m, seg, size, address_size)
     if cpu(m)[EVENT]:
         return
     load_segment(m, target, pointer >> 32)
     if not cpu(m)[EVENT]:
-        write_register(m, number, size, pointer & 0xFFFFFFFF)
+        write_register(m, reg, size, pointer & 0xFFFFFFFF)
 
 
 @core
-def bound(m, seg, size, wide, number):
+def bound(m, seg, size, address_size, reg):
     """#BR unless lower <= register <= upper, all signed."""
     c = cpu(m)
     lower = read_segment(m, seg, c[T1], size)
     if c[EVENT]:
         return
-    upper = read_segment(m, seg, (c[T1] + size) & width_mask(wide), size)
+    upper = read_segment(m, seg, (c[T1] + size) & width_mask(address_size), size)
     if c[EVENT]:
         return
     bias = np.uint64(0x80000000)
     if size == 2:
         bias = np.uint64(0x8000)
     mask = width_mask(size)
-    value = (c[number] + bias) & mask
+    value = (c[reg] + bias) & mask
     if value < (lower + bias) & mask or value > (upper + bias) & mask:
         fault(m, BR, 0)
 
@@ -279,7 +262,7 @@ def visible(m, selector, high):
 
 
 @core
-def query_descriptor(m, op, size, number):
+def query_descriptor(m, op, size, reg):
     """LAR, LSL, VERR, VERW: ZF says whether the descriptor may be used (manual 3A, 5.10)."""
     c = cpu(m)
     selector = c[T0] & 0xFFFF
@@ -301,12 +284,12 @@ def query_descriptor(m, op, size, number):
         ok = ok and (has_limit or (op == OP_LAR and is_gate))
     set_zero_flag(m, np.uint64(ok))
     if ok and op == OP_LAR:
-        write_register(m, number, size, high & 0x00F0FF00)
+        write_register(m, reg, size, high & 0x00F0FF00)
     elif ok and op == OP_LSL:
         limit = low & 0xFFFF | high & 0xF0000
         if high & 0x800000:
             limit = limit << 12 | 0xFFF
-        write_register(m, number, size, limit)
+        write_register(m, reg, size, limit)
 
 
 @core
@@ -352,72 +335,34 @@ def software_interrupt(m, vector, kind):
     call_unit(m, UNIT_DELIVER, vector, kind, 0)
 
 
-@core_hot
-def move_between_levels(m, op, size, immediate, is_memory, seg, wide):
-    """Far jumps, calls, returns and interrupts."""
-    c = cpu(m)
-    if op == OP_CALLF or op == OP_JMPF:
-        pointer = immediate
-        if is_memory:
-            pointer = far_pointer(m, seg, size, wide)
-            if c[EVENT]:
-                return
-        far_transfer(m, pointer >> 32, pointer & 0xFFFFFFFF, size, np.uint64(op == OP_CALLF))
-    elif op == OP_RETF:
-        far_return(m, size, immediate & 0xFFFF)
-    elif op == OP_IRET:
-        interrupt_return(m, size)
-    elif op == OP_INT:
-        software_interrupt(m, immediate & 0xFF, SOFTWARE)
-    elif op == OP_INT3:
-        software_interrupt(m, BP, SOFTWARE_TRAP)
-    elif op == OP_INTO:
-        if read_eflags(m) & OF:
-            charge(m, costs(m)[COST_GATE])
-            software_interrupt(m, OF_TRAP, SOFTWARE_TRAP)
-    elif op == OP_INT1:
-        software_interrupt(m, DB, ICEBP)
-    elif op == OP_SYSENTER:
-        system_enter(m)
-    else:
-        system_exit(m)
+@core
+def interrupt_on_overflow(m):
+    """INTO."""
+    if read_eflags(m) & OF:
+        charge(m, costs(m)[COST_GATE])
+        software_interrupt(m, OF_TRAP, SOFTWARE_TRAP)
+
+
+@core
+def jump_far(m, size, immediate, in_memory, seg, address_size, is_call):
+    """CALLF, JMPF: the pointer is in the instruction or in memory."""
+    pointer = immediate
+    if in_memory:
+        pointer = far_pointer(m, seg, size, address_size)
+        if cpu(m)[EVENT]:
+            return
+    far_transfer(m, pointer >> 32, pointer & 0xFFFFFFFF, size, is_call)
+
+
+transfer_instruction = dispatcher(
+    "transfer_instruction", ("m", "op", "operands", "immediate"), calls("transfer"), UNIT_VALUES, globals()
+)
 
 
 @unit
-def assist_transfer(m, op, packed, immediate):
-    """One instruction of this group; the arguments are described in decoder.emit_assist."""
-    size, wide = packed & 0xFF, packed >> 8 & 0xFF
-    seg, number = packed >> 16 & 0xFF, packed >> 24 & 0xFF
-    is_memory = packed >> 40 & 1
-    if op == OP_MOV_SREG:
-        move_to_segment(m, number)
-    elif op == OP_POP_SREG:
-        pop_segment(m, number, size)
-    elif op == OP_LDS:
-        load_pointer(m, 3, seg, size, wide, number)
-    elif op == OP_LES:
-        load_pointer(m, 0, seg, size, wide, number)
-    elif op == OP_LSS:
-        load_pointer(m, 2, seg, size, wide, number)
-    elif op == OP_LFS:
-        load_pointer(m, 4, seg, size, wide, number)
-    elif op == OP_LGS:
-        load_pointer(m, 5, seg, size, wide, number)
-    elif op == OP_BOUND:
-        bound(m, seg, size, wide, number)
-    elif op == OP_ENTER:
-        enter(m, size, immediate)
-    elif op == OP_PUSHA:
-        push_all(m, size)
-    elif op == OP_POPA:
-        pop_all(m, size)
-    elif op >= OP_ARPL and op <= OP_VERW:
-        if not is_protected(m):
-            fault(m, UD, 0)
-        elif op == OP_ARPL:
-            adjust_rpl(m)
-        else:
-            query_descriptor(m, op, size, number)
-    else:
-        move_between_levels(m, op, size, immediate, is_memory, seg, wide)
+def assist_transfer(m, op, operands, immediate):
+    """One instruction of this group; `operands` is packed as emit_assist says."""
+    if operands >> MANNER & AS_PROTECTED and not is_protected(m):
+        return fault(m, UD, 0)
+    transfer_instruction(m, op, operands, immediate)
     return np.uint64(0)

@@ -1,13 +1,45 @@
 """The x87: its instructions, as one unit (manual 1, chapter 8, and 2A under each name).
 
+The rows of the opcode table name its functions, those that are imported here too.
+
 The order within an instruction: #NM if the processor must not use the x87, #MF for an
 exception that waits, faults of the memory operand, and only then the stack and the numbers.
 A store faults before it changes anything, too.
 """
+# ruff: noqa: F401
 
 from __future__ import annotations
 
+from ..decode.dispatch import dispatcher
+from ..decode.operations import (
+    OP_FADD,
+    OP_FCHS,
+    OP_FCOMI,
+    OP_FCOS,
+    OP_FDIV,
+    OP_FMUL,
+    OP_FPATAN,
+    OP_FPREM,
+    OP_FPREM1,
+    OP_FRNDINT,
+    OP_FSCALE,
+    OP_FSIN,
+    OP_FSQRT,
+    OP_FSUB,
+    OP_FSUBR,
+    OP_FTST,
+    OP_FUCOM,
+    OP_FUCOMI,
+    OP_FXTRACT,
+    OP_FYL2X,
+    OP_FYL2XP1,
+    OP_WAIT,
+    UNIT_VALUES,
+    calls,
+)
 from ..decode.uops import (
+    AS_CONTROL,
+    AS_NO_WAIT,
     FORMAT_BCD,
     FORMAT_DOUBLE,
     FORMAT_EXTENDED,
@@ -15,55 +47,7 @@ from ..decode.uops import (
     FORMAT_INT64,
     FORMAT_REGISTER,
     FORMAT_SINGLE,
-    OP_F2XM1,
-    OP_FABS,
-    OP_FADD,
-    OP_FCHS,
-    OP_FCMOV,
-    OP_FCOM,
-    OP_FCOMI,
-    OP_FCOS,
-    OP_FDECSTP,
-    OP_FDIV,
-    OP_FDIVR,
-    OP_FFREE,
-    OP_FINCSTP,
-    OP_FLD,
-    OP_FLD_CONSTANT,
-    OP_FLDCW,
-    OP_FLDENV,
-    OP_FMUL,
-    OP_FNCLEX,
-    OP_FNINIT,
-    OP_FNOP,
-    OP_FNSAVE,
-    OP_FNSTCW,
-    OP_FNSTENV,
-    OP_FNSTSW,
-    OP_FPATAN,
-    OP_FPREM,
-    OP_FPREM1,
-    OP_FPTAN,
-    OP_FRNDINT,
-    OP_FRSTOR,
-    OP_FSCALE,
-    OP_FSIN,
-    OP_FSINCOS,
-    OP_FSQRT,
-    OP_FST,
-    OP_FSUB,
-    OP_FSUBR,
-    OP_FTST,
-    OP_FUCOM,
-    OP_FUCOMI,
-    OP_FXAM,
-    OP_FXCH,
-    OP_FXRSTOR,
-    OP_FXSAVE,
-    OP_FXTRACT,
-    OP_FYL2X,
-    OP_FYL2XP1,
-    OP_WAIT,
+    MANNER,
     TO_STI,
 )
 from ..memory.access import probe_segment_write, write_segment
@@ -556,7 +540,7 @@ def report_error(m):
 
 
 @core
-def may_go_on(m, op):
+def may_go_on(m, op, manner):
     """#NM where CR0 says so, #MF or FERR# where an exception waits (manual 3A, 2.5 and 6.15)."""
     c = cpu(m)
     if op == OP_WAIT:
@@ -564,7 +548,7 @@ def may_go_on(m, op):
             fault(m, NM, 0)
     elif c[CR0] & (CR0_EM | CR0_TS):
         fault(m, NM, 0)
-    if c[EVENT] == 0 and op < OP_FNSTCW and error_pending(m):
+    if c[EVENT] == 0 and manner & AS_NO_WAIT == 0 and error_pending(m):
         if c[CR0] & CR0_NE:
             fault(m, MF, 0)
         else:
@@ -573,95 +557,67 @@ def may_go_on(m, op):
 
 
 @core
-def control_instruction(m, op, size, seg, address_size, in_memory):
+def nothing(m):
+    """FNOP, and WAIT: what it waits for has been reported."""
+
+
+@core
+def load_control(m, seg, address_size):
+    """FLDCW."""
+    value = take(m, seg, address_size, 0, 2)
+    if cpu(m)[EVENT] == 0:
+        set_control(m, value)
+
+
+@core
+def store_control(m, seg):
+    """FNSTCW."""
     c = cpu(m)
-    if op == OP_FLDCW:
-        value = take(m, seg, address_size, 0, 2)
-        if c[EVENT] == 0:
-            set_control(m, value)
-    elif op == OP_FNSTCW:
-        write_segment(m, seg, c[T1], 2, c[X87_CONTROL])
-    elif op == OP_FNSTSW:
-        if in_memory:
-            write_segment(m, seg, c[T1], 2, status_word(m))
-        else:
-            c[RAX] = c[RAX] & ~0xFFFF | status_word(m)
-    elif op == OP_FNSTENV:
-        store_environment(m, seg, address_size, size)
-    elif op == OP_FLDENV:
-        load_environment(m, seg, address_size, size)
-    elif op == OP_FNSAVE:
-        save(m, seg, address_size, size)
-    elif op == OP_FRSTOR:
-        restore(m, seg, address_size, size)
-    elif op == OP_FXSAVE:
-        save_fast(m, seg, address_size)
-    elif op == OP_FXRSTOR:
-        restore_fast(m, seg, address_size)
-    elif op == OP_FNCLEX:
-        clear_exceptions(m)
-    elif op == OP_FNINIT:
-        initialize(m)
+    write_segment(m, seg, c[T1], 2, c[X87_CONTROL])
 
 
 @core
-def stack_instruction(m, op, i):
-    if op == OP_FDECSTP:
-        move_top(m, 7)
-        signal(m, 0, 0)
-    elif op == OP_FINCSTP:
-        move_top(m, 1)
-        signal(m, 0, 0)
-    elif op == OP_FFREE:
-        free_register(m, i)
-        signal(m, 0, 0)
-
-
-@core
-def numeric_instruction(m, op, operand, seg, address_size, opcode):
-    i = opcode & 7
-    kind = operand & 15
-    if op == OP_FLD:
-        load(m, kind, seg, address_size, i)
-    elif op == OP_FST:
-        store(m, kind, seg, address_size, i, operand >> 4 & 3)
-    elif op == OP_FLD_CONSTANT:
-        call_unit(m, UNIT_X87_SERIES, op, i, 0)
-        push_number(m, cpu(m)[T2], cpu(m)[T3], 0)
-    elif op == OP_FXCH:
-        exchange(m, i)
-    elif op == OP_FCMOV:
-        move_if(m, opcode, i)
-    elif op == OP_FCOM or op == OP_FUCOM or op == OP_FCOMI or op == OP_FUCOMI or op == OP_FTST:
-        compare_with(m, op, operand, seg, address_size, i)
-    elif op <= OP_FDIVR:
-        calculate(m, op, operand, seg, address_size, i)
-    elif op == OP_FCHS or op == OP_FABS:
-        change_sign(m, op)
-    elif op == OP_FXAM:
-        class_codes(m)
-    elif op == OP_FXTRACT or op == OP_FPTAN or op == OP_FSINCOS:
-        function_with_two_results(m, op)
-    elif op == OP_FSQRT or op == OP_FRNDINT or op == OP_F2XM1 or op == OP_FSIN or op == OP_FCOS:
-        function_of_one(m, op)
-    elif op == OP_FDECSTP or op == OP_FINCSTP or op == OP_FFREE or op == OP_FNOP:
-        stack_instruction(m, op, i)
+def store_status(m, seg, in_memory):
+    """FNSTSW."""
+    c = cpu(m)
+    if in_memory:
+        write_segment(m, seg, c[T1], 2, status_word(m))
     else:
-        function_of_two(m, op)
+        c[RAX] = c[RAX] & ~0xFFFF | status_word(m)
+
+
+@core
+def turn_stack(m, by):
+    """FDECSTP (7), FINCSTP (1): the registers keep their tags."""
+    move_top(m, by)
+    signal(m, 0, 0)
+
+
+@core
+def set_free(m, i):
+    """FFREE."""
+    free_register(m, i)
+    signal(m, 0, 0)
+
+
+@core
+def load_constant(m, op, i):
+    """FLD1 to FLDZ."""
+    call_unit(m, UNIT_X87_SERIES, op, i, 0)
+    push_number(m, cpu(m)[T2], cpu(m)[T3], 0)
+
+
+x87_instruction = dispatcher(
+    "x87_instruction", ("m", "op", "operands", "immediate"), calls("x87"), UNIT_VALUES, globals()
+)
 
 
 @unit
 def assist_x87(m, op, operands, opcode):
-    """Execute one x87 instruction; `operands` is packed as the decoder says."""
-    operand = operands & 0xFF
-    address_size = operands >> 8 & 0xFF
-    seg = operands >> 16 & 7
-    in_memory = operands >> 40 & 1
-    if may_go_on(m, op):
-        if op < OP_FLDCW:
-            numeric_instruction(m, op, operand, seg, address_size, opcode)
-            if cpu(m)[EVENT] == 0:
-                note_instruction(m, opcode, in_memory, seg)
-        elif op != OP_WAIT:
-            control_instruction(m, op, operand, seg, address_size, in_memory)
+    """Execute one x87 instruction; `operands` is packed as emit_assist says."""
+    manner = operands >> MANNER
+    if may_go_on(m, op, manner):
+        x87_instruction(m, op, operands, opcode)
+        if manner & AS_CONTROL == 0 and cpu(m)[EVENT] == 0:
+            note_instruction(m, opcode, operands >> 40 & 1, operands >> 16 & 7)
     return 0

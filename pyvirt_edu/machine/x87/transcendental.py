@@ -11,7 +11,7 @@ precision. (Processors of the time kept 66 bits of pi; manual 1, 8.3.8.)
 
 from __future__ import annotations
 
-from ..decode.uops import (
+from ..decode.operations import (
     OP_F2XM1,
     OP_FCOS,
     OP_FLD_CONSTANT,
