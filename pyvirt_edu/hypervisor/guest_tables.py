@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..machine.assembler.disassembler import disassemble
+from ..machine.opcodes import opcode
 from .descriptors import Gate
 from .trap_gates import TrapGates
 
-BREAKPOINT, INT3 = 3, b"\xcc"
+BREAKPOINT, INT3 = 3, bytes((opcode("INT3"),))
 
 
 def copy_gdt(gates: TrapGates, limit: int, base: int) -> int:

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 
 from ..machine.costs import CostModel
 from ..machine.machine import Machine
+from ..machine.opcodes import opcode
 
 WORD = 4
 TIMELINE_ROOM = 100_000  # records; what comes later is counted only
-INT3, INT_N, INTO = 0xCC, 0xCD, 0xCE
+INT3, INT_N, INTO = map(opcode, ("INT3", "INT", "INTO"))
 
 
 def primitive_prices(costs: CostModel) -> dict[str, int]:

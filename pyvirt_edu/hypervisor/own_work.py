@@ -12,11 +12,14 @@ from collections.abc import Callable
 
 from ..machine.exits import Exit
 from ..machine.machine import Machine
+from ..machine.opcodes import PREFIXES, rows_for
 
-PREFIXES = {0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3}
-PORT_OPCODES = {*range(0x6C, 0x70), *range(0xE4, 0xE8), *range(0xEC, 0xF0)}  # INS, OUTS, IN, OUT
-INT_OPCODES = {0xCC, 0xCD, 0xCE}
-IRET = 0xCF
+
+def _opcodes(mnemonics: str) -> set[int]:
+    return {row.opcode for name in mnemonics.split() for row in rows_for(name)}
+
+
+PORT_OPCODES, INT_OPCODES, IRET = map(_opcodes, ("IN OUT INS OUTS", "INT INT3 INTO", "IRET"))
 
 
 def own_work(
@@ -41,7 +44,7 @@ def own_work(
                 found["INT entry" if opcode in INT_OPCODES else "exception entry"] += 1
             elif opcode in PORT_OPCODES:
                 found["port access"] += 1
-            elif opcode == IRET:
+            elif opcode in IRET:
                 found["IRET"] += 1
         if out.reason != "limit":
             break

@@ -16,9 +16,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from ..machine.assembler import assemble
 from ..machine.errors import AddressError, MachineError
 from ..machine.exits import Exit
 from ..machine.machine import Machine
+from ..machine.opcodes import opcode
 from .descriptors import INTERRUPT_KIND, TRAP_KIND, Gate, descriptor, outward
 from .meter import Meter
 from .trap_frame import Frame
@@ -30,8 +32,9 @@ GDT, IDT, TSS, STUBS, STACK_TOP = 0x0000, 0x1000, 0x2000, 0x3000, 0x6000
 PAGE_DIRECTORY, PAGE_TABLE = 0x8000, 0x9000
 STUB_SIZE = 16
 COMMON = 256 * STUB_SIZE  # the code that all stubs jump to, and behind it what waits
-UD2, AFTER_UD2 = b"\x0f\x0b", b"\x83\xc4\x08\xcf"  # add esp, 8; iretd
+UD2, AFTER_UD2, WAITS = (bytes(assemble(text)) for text in ("ud2", "add esp, 8\niretd", "sti\nhlt\ncli"))
 IDLE = COMMON + len(UD2 + AFTER_UD2)
+PUSH_BYTE, PUSH, JMP = (bytes((opcode(*form),)) for form in (("PUSH", "Is"), ("PUSH", "Iz"), ("JMP", "Jz")))
 GDT_ENTRIES = 512  # the first ones are the guest's
 HOST_CODE, HOST_DATA, HOST_TSS = 0xFE8, 0xFF0, 0xFF8  # its last three selectors
 # flat segments for guests, before those; with RPL
@@ -75,7 +78,7 @@ class TrapGates:
             self._place(STUBS + vector * STUB_SIZE, self._stub(vector))
             self._gate(vector, INTERRUPT_KIND, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, 0)
         self._place(STUBS + COMMON, UD2 + AFTER_UD2)
-        self._place(STUBS + IDLE, b"\xfb\xf4\xfa" + UD2)  # sti; hlt; cli; ud2
+        self._place(STUBS + IDLE, WAITS + UD2)
         self._set_descriptor(HOST_CODE, descriptor(0, 0xFFFFF, 0x9B, 0xC))
         self._set_descriptor(HOST_DATA, descriptor(0, 0xFFFFF, 0x93, 0xC))
         self._set_descriptor(HOST_TSS, descriptor(MONITOR_AT + TSS, PORT_MAP + PORT_BYTES, 0x89))
@@ -94,10 +97,10 @@ class TrapGates:
         m.break_on(UNDEFINED)
 
     def _stub(self, vector: int) -> bytes:
-        code = b"" if vector in WITH_ERROR_CODE else b"\x6a\x00"  # push 0
-        code += b"\x68" + struct.pack("<I", vector)  # push vector
+        code = b"" if vector in WITH_ERROR_CODE else PUSH_BYTE + b"\0"
+        code += PUSH + struct.pack("<I", vector)
         jump = COMMON - (vector * STUB_SIZE + len(code) + 5)
-        return code + b"\xe9" + struct.pack("<i", jump)
+        return code + JMP + struct.pack("<i", jump)
 
     def _gate(self, vector: int, kind: int, selector: int, offset: int, dpl: int) -> None:
         gate = Gate(True, dpl, kind, selector, offset)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..machine.assembler import assemble
-from ..machine.opcodes import ROWS, Row, rows_for
+from ..machine.opcodes import ROWS, TWO_BYTE, Row, rows_for
 
 MEANINGS = {
     "MOV": "copy",
@@ -55,7 +55,7 @@ OPCODE_NAME = {"CDQ": "CWD"}
 
 def row_of(code: bytes) -> Row:
     """The row of the opcode table that an instruction without prefixes belongs to."""
-    two_byte = code[0] == 0x0F
+    two_byte = code[0] == TWO_BYTE
     opcode, rest = (code[1], code[2:]) if two_byte else (code[0], code[1:])
     for row in ROWS:
         if (row.two_byte, row.opcode) == (two_byte, opcode):

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from capstone import Cs
 
-from ..opcodes import ROWS, Row
+from ..opcodes import ADDRESS_SIZE, OPERAND_SIZE, ROWS, Row
 from . import Program
-from .encoding import ADDRESS_SIZE, MEANINGS, OPERAND_SIZE, PREFIXES, takes_word
+from .encoding import MEANINGS, PREFIXES, takes_word
 from .registers import GENERAL, SEGMENTS
 
 #: Capstone's names that are not Intel's.

@@ -9,18 +9,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..opcodes import CONDITIONS, ROWS, Row
+from ..opcodes import (
+    ADDRESS_SIZE,
+    CONDITIONS,
+    LOCK,
+    OPERAND_SIZE,
+    REP,
+    REPNE,
+    ROWS,
+    SEGMENT_PREFIXES,
+    TWO_BYTE,
+    Row,
+)
 from .errors import AssemblyError, did_you_mean
 from .expressions import Value
 from .operands import FarPointer, Immediate, Memory, Operand, RegisterOperand
 from .registers import REGISTERS, Register
 
-#: Prefix bytes (manual, volume 2, section 2.1.1).
+#: Prefix bytes by the words of the language.
 PREFIXES = {
-    "lock": 0xF0, "rep": 0xF3, "repe": 0xF3, "repz": 0xF3, "repne": 0xF2, "repnz": 0xF2,
-    "es": 0x26, "cs": 0x2E, "ss": 0x36, "ds": 0x3E, "fs": 0x64, "gs": 0x65,
+    "lock": LOCK, "rep": REP, "repe": REP, "repz": REP, "repne": REPNE, "repnz": REPNE,
+    **{name.lower(): byte for name, byte in SEGMENT_PREFIXES.items()},
 }  # fmt: skip
-OPERAND_SIZE, ADDRESS_SIZE = 0x66, 0x67
 _WAIT = bytes(row.opcode for row in ROWS if row.mnemonic == "WAIT")
 #: Prefix words that ask for a size; the byte follows only if the mode's own size differs.
 SIZE_PREFIXES = {"o16": 16, "o32": 32, "a16": 16, "a32": 32}
@@ -463,7 +473,7 @@ def _encode_match(meaning: Meaning, match: _Match, prefixes: Sequence[str], bits
         out.append(OPERAND_SIZE)
     if address_size != bits:
         out.append(ADDRESS_SIZE)
-    out += bytes([0x0F, row.opcode] if row.two_byte else [row.opcode])
+    out += bytes([TWO_BYTE, row.opcode] if row.two_byte else [row.opcode])
     if row.has_modrm:
         out += _modrm(row, operands, memory)
     for place, operand in zip(row.operands, operands):
