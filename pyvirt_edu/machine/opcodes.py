@@ -25,6 +25,11 @@ Registers written out (AL, rAX, CL, DX, ES ...) are implied; rAX is AX or EAX. S
 of the x87's stack, STi the register that ModRM.rm counts from it. A mnemonic that is in two
 rows of the x87 has its memory and its register form there.
 
+Where two rows have the same mnemonic and operands, the documented one comes first, and is what
+the assembler writes. The x87 has undocumented aliases that every processor since the 387 runs:
+D9/3r, DC/2r and /3r, DD/1r, DE/2r, DF/0r to /3r; FNENI, FNDISI and FSETPM, which meant something
+to its predecessors, do nothing (manual 3B, 22.18.9).
+
 How it is executed. A row that says nothing of it has what the first row of its mnemonic has.
     ``alu``                a recipe: micro-ops for the loop (``recipe_alu`` in recipes.py)
     ``system.halt``        a function of a unit (system.py, transfers.py, arithmetic.py,
@@ -292,6 +297,7 @@ D9/7m    FNSTCW    Mw         x87.store_control int16 control no_wait cost=float
 D9/0r    FLD       STi        x87.load cost=float_move
 D9/1r    FXCH      STi        x87.exchange cost=float_move
 D9/2r0   FNOP                 x87.nothing cost=float_move
+D9/3r    FSTPNCE   STi        x87.store_or_drop pop cost=float_move
 D9/4r0   FCHS                 x87.change_sign cost=float_move
 D9/4r1   FABS                 x87.change_sign cost=float_move
 D9/4r4   FTST                 x87.compare_with cost=float_add
@@ -341,8 +347,11 @@ DB/0r    FCMOVNB   ST0,STi    x87.move_if cost=float_add
 DB/1r    FCMOVNE   ST0,STi    x87.move_if cost=float_add
 DB/2r    FCMOVNBE  ST0,STi    x87.move_if cost=float_add
 DB/3r    FCMOVNU   ST0,STi    x87.move_if cost=float_add
+DB/4r0   FNENI                x87.nothing control no_wait cost=float_move
+DB/4r1   FNDISI               x87.nothing control no_wait cost=float_move
 DB/4r2   FNCLEX               x87.clear_exceptions control no_wait cost=float_move
 DB/4r3   FNINIT               x87.initialize control no_wait cost=float_state
+DB/4r4   FSETPM               x87.nothing control no_wait cost=float_move
 DB/5r    FUCOMI    ST0,STi    x87.compare_with cost=float_add flags=oszapc
 DB/6r    FCOMI     ST0,STi    x87.compare_with cost=float_add flags=oszapc
 DC/0m    FADD      Mq         x87.calculate double cost=float_add
@@ -355,6 +364,8 @@ DC/6m    FDIV      Mq         x87.calculate double cost=float_divide
 DC/7m    FDIVR     Mq         x87.calculate double cost=float_divide
 DC/0r    FADD      STi,ST0    x87.calculate to_sti cost=float_add
 DC/1r    FMUL      STi,ST0    x87.calculate to_sti cost=float_multiply
+DC/2r    FCOM      STi        x87.compare_with cost=float_add
+DC/3r    FCOMP     STi        x87.compare_with(FCOM) pop cost=float_add
 DC/4r    FSUBR     STi,ST0    x87.calculate to_sti cost=float_add
 DC/5r    FSUB      STi,ST0    x87.calculate to_sti cost=float_add
 DC/6r    FDIVR     STi,ST0    x87.calculate to_sti cost=float_divide
@@ -366,6 +377,7 @@ DD/4m    FRSTOR    M          x87.restore control cost=float_state
 DD/6m    FNSAVE    M          x87.save control no_wait cost=float_state
 DD/7m    FNSTSW    Mw         x87.store_status int16 control no_wait cost=float_move
 DD/0r    FFREE     STi        x87.set_free cost=float_move
+DD/1r    FXCH      STi
 DD/2r    FST       STi        x87.store cost=float_move
 DD/3r    FSTP      STi        x87.store pop cost=float_move
 DD/4r    FUCOM     STi        x87.compare_with cost=float_add
@@ -380,6 +392,7 @@ DE/6m    FIDIV     Mw         x87.calculate(FDIV) int16 cost=float_divide
 DE/7m    FIDIVR    Mw         x87.calculate(FDIVR) int16 cost=float_divide
 DE/0r    FADDP     STi,ST0    x87.calculate(FADD) pop to_sti cost=float_add
 DE/1r    FMULP     STi,ST0    x87.calculate(FMUL) pop to_sti cost=float_multiply
+DE/2r    FCOMP     STi        x87.compare_with(FCOM) pop cost=float_add
 DE/4r    FSUBRP    STi,ST0    x87.calculate(FSUBR) pop to_sti cost=float_add
 DE/5r    FSUBP     STi,ST0    x87.calculate(FSUB) pop to_sti cost=float_add
 DE/6r    FDIVRP    STi,ST0    x87.calculate(FDIVR) pop to_sti cost=float_divide
@@ -392,6 +405,10 @@ DF/4m    FBLD      Mt         x87.load bcd cost=float_move
 DF/5m    FILD      Mq         x87.load int64 cost=float_move
 DF/6m    FBSTP     Mt         x87.store bcd pop writes cost=float_move
 DF/7m    FISTP     Mq         x87.store int64 pop writes cost=float_move
+DF/0r    FFREEP    STi        x87.set_free pop cost=float_move
+DF/1r    FXCH      STi
+DF/2r    FSTP      STi        x87.store pop cost=float_move
+DF/3r    FSTP      STi        x87.store pop cost=float_move
 DF/4r0   FNSTSW    AX         x87.store_status control no_wait cost=float_move
 DF/5r    FUCOMIP   ST0,STi    x87.compare_with(FUCOMI) pop cost=float_add flags=oszapc
 DF/6r    FCOMIP    ST0,STi    x87.compare_with(FCOMI) pop cost=float_add flags=oszapc

@@ -29,7 +29,7 @@ from .registers import GENERAL, SEGMENTS
 #: Capstone's names that are not Intel's.
 _SPELLING = {
     "pushal": "pushad", "popal": "popad", "repz": "repe", "repnz": "repne", "sal": "shl",
-    "fcompi": "fcomip", "fucompi": "fucomip",
+    "fcompi": "fcomip", "fucompi": "fucomip", "feni8087_nop": "fneni", "fdisi8087_nop": "fndisi",
 }  # fmt: skip
 #: Names that say a size, which Capstone gets wrong in 16-bit code.
 _CONVERSIONS = {"cbw": ("cbw", "cwde"), "cwde": ("cbw", "cwde"), "cwd": ("cwd", "cdq"), "cdq": ("cwd", "cdq")}
@@ -38,6 +38,13 @@ _PREFIX_BYTES = frozenset([*PREFIXES.values(), OPERAND_SIZE, ADDRESS_SIZE])
 _SILENT_SIZE = frozenset(
     "ret retf leave enter lgdt lidt sgdt sidt sysexit fldenv fnstenv frstor fnsave".split()
 )
+#: Register forms of the x87 that Capstone does not know: mnemonic and operand by the bytes.
+_ALIASES = {
+    bytes((row.opcode, 0xC0 | (row.reg or 0) << 3 | i)): (row.mnemonic.lower(), f"st({i})")
+    for row in ROWS
+    if row.is_x87 and row.mod == "r" and row.operands == ("STi",)
+    for i in range(8)
+}
 _BRANCH = re.compile(r"(?:j\w+|call|loop\w*)$")
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 _MEMORY = re.compile(r"(?:\w\w:)?\[.*?\]")
@@ -134,6 +141,8 @@ def _decode_one(code: bytes, address: int, bits: int) -> tuple[int, str, str] | 
     for _, size, mnemonic, operands in _capstone(bits).disasm_lite(code[:15], address, 1):
         spelled = _spell(code[:size], address, bits, mnemonic, operands)
         return (size, *spelled) if spelled else None
+    if code[:2] in _ALIASES:
+        return 2, *_ALIASES[code[:2]]
     return None
 
 
@@ -217,6 +226,10 @@ def _spell(code: bytes, address: int, bits: int, mnemonic: str, operands: str) -
     if name == "xlatb":
         segments = [segment for byte in prefixes for segment in SEGMENTS if PREFIXES[segment] == byte]
         words[:0] = segments[-1:]
+    if name == "fstpnce":
+        operands = operands.removesuffix(", st(0)")
+    if name in ("frstor", "fnsave"):
+        operands = operands.removeprefix("dword ptr ")  # an area, not a number
     if far:
         words[-1] = name.removeprefix("l")
         if "[" in operands:

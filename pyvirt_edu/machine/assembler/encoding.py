@@ -67,7 +67,7 @@ pause NOP rep
 """
 
 #: Instructions of the x87 that wait for pending exceptions first: WAIT, then FNINIT and so on.
-_WAITING = "finit fclex fstcw fstsw fstenv fsave"
+_WAITING = "finit fclex fstcw fstsw fstenv fsave feni fdisi"
 
 _STRINGS = ("MOVS", "CMPS", "STOS", "LODS", "SCAS", "INS", "OUTS")
 
@@ -201,7 +201,7 @@ def _implied_x87_registers(meaning: Meaning, operands: list[Operand]) -> list[Op
     """``faddp`` for ``faddp st1, st0``, ``fadd st1`` for ``fadd st0, st1``, ``fxch`` for ``fxch st1``."""
     if not all(isinstance(o, RegisterOperand) for o in operands):
         return operands
-    forms = {row.operands for row in meaning.rows if "STi" in row.operands}
+    forms = list(dict.fromkeys(row.operands for row in meaning.rows if "STi" in row.operands))
     if not forms or len(operands) in map(len, forms):
         return operands
     top, next_one = (RegisterOperand(REGISTERS[name], 1) for name in ("st0", "st1"))

@@ -594,10 +594,21 @@ def turn_stack(m, by):
 
 
 @core
-def set_free(m, i):
-    """FFREE."""
+def set_free(m, i, pops):
+    """FFREE, FFREEP."""
     free_register(m, i)
     signal(m, 0, 0)
+    pop_registers(m, pops)
+
+
+@core
+def store_or_drop(m, kind, seg, address_size, i, pops):
+    """FSTPNCE: an empty register is popped without an exception, and goes nowhere."""
+    if is_empty(m, 0):
+        signal(m, 0, 0)
+        pop_registers(m, pops)
+    else:
+        store(m, kind, seg, address_size, i, pops)
 
 
 @core

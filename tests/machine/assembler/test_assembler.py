@@ -159,7 +159,7 @@ def all_texts(seed: int = 1) -> list[tuple[int, str, Row]]:
     return [
         (bits, text, row)
         for row in ROWS
-        if not is_synonym(row)
+        if not is_synonym(row) and row.operation != "FSTPNCE"  # which NASM has no name for
         for bits in (16, 32)
         for text in texts(row, bits, rng)
     ]
@@ -270,11 +270,15 @@ def test_every_row_is_written() -> None:
         reg = body[at + 1] >> 3 & 7 if len(body) > at + 1 else None
         reached |= {(two, body[at], None), (two, body[at], reg)}
     missing = [
-        row for row in ROWS if not is_synonym(row) and (row.two_byte, row.opcode, row.reg) not in reached
+        row
+        for row in ROWS
+        if not is_synonym(row)
+        and row.operation != "FSTPNCE"
+        and (row.two_byte, row.opcode, row.reg) not in reached
     ]
     assert not missing, [str(row) for row in missing]
     synonyms = [str(row) for row in ROWS if is_synonym(row)]
-    assert len(synonyms) == 8 + 2 + 6 + 7, synonyms  # 82, F6/F7 1, shifts 6, 0F 18..1E
+    assert len(synonyms) == 8 + 2 + 6 + 7 + 7, synonyms  # 82, F6/F7 1, shifts 6, 0F 18..1E, the x87
 
 
 def test_agrees_with_nasm(tmp_path: Path) -> None:

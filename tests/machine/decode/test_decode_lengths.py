@@ -20,6 +20,8 @@ from pyvirt_edu.machine.opcodes import ROWS, Row
 
 AT = 0x8000
 PREFIXES = bytes.fromhex("66 67 26 2e 36 3e 64 65 f0 f2 f3")
+#: Second encodings of FCOM, FCOMP, FXCH and FSTP, which Capstone does not know.
+SECOND = frozenset(("DC/2r", "DC/3r", "DD/1r", "DE/2r", "DF/1r", "DF/2r", "DF/3r"))
 
 
 class Decoder:
@@ -99,10 +101,15 @@ def excused(code: bytes, ours: int, theirs: int) -> bool:
         if row is None or row.operation.startswith("UD"):
             return True
         return 0xF0 in prefixes or theirs + len(prefixes) > 15
-    # What Capstone leaves out: reserved NOPs, coprocessor encodings without a name, segment
-    # registers that do not exist (ours faults when it runs), LOCK with REP.
+    # What Capstone leaves out: reserved NOPs, second encodings of the x87, segment registers
+    # that do not exist (ours faults when it runs), LOCK with REP.
     assert row is not None, code.hex()
-    if row.operation == "NOP" or "Sw" in row.operands or row.operands[1:] in (("Cd",), ("Dd",)):
+    if (
+        row.notation in SECOND
+        or row.operation == "NOP"
+        or "Sw" in row.operands
+        or row.operands[1:] in (("Cd",), ("Dd",))
+    ):
         return True
     return row.operands[:1] in (("Cd",), ("Dd",)) or bool(prefixes)
 
