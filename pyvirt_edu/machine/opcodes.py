@@ -181,7 +181,7 @@ TABLE = """
 90+r     XCHG      rAX,Zv
 98       CBW                  cbw
 99       CWD                  cwd
-9A       CALLF     Ap         transfer.jump_far(is_call=1) cost=far
+9A       CALLF     Ap         transfer.jump_far cost=far
 9B       WAIT                 x87.nothing control cost=float_move
 9C       PUSHF                system.push_flags cost=system
 9D       POPF                 system.pop_flags cost=system flags=oszapc
@@ -422,7 +422,7 @@ E6       OUT       Ib,AL      system.port_out port=Ib cost=port
 E7       OUT       Ib,rAX
 E8       CALL      Jz         call cost=call
 E9       JMP       Jz         jump cost=branch
-EA       JMPF      Ap         transfer.jump_far(is_call=0) cost=far
+EA       JMPF      Ap         transfer.jump_far cost=far
 EB       JMP       Jb
 EC       IN        AL,DX      system.port_in port=DX cost=port
 ED       IN        rAX,DX     system.port_in port=DX cost=port
@@ -458,9 +458,9 @@ FE/1     DEC       Eb
 FF/0     INC       Ev
 FF/1     DEC       Ev
 FF/2     CALL      Ev
-FF/3m    CALLF     Mp         transfer.jump_far(is_call=1) T1=&M cost=far
+FF/3m    CALLF     Mp         transfer.jump_far T1=&M cost=far
 FF/4     JMP       Ev
-FF/5m    JMPF      Mp         transfer.jump_far(is_call=0) T1=&M cost=far
+FF/5m    JMPF      Mp         transfer.jump_far T1=&M cost=far
 FF/6     PUSH      Ev         push
 0F 00/0  SLDT      Ev         system.store_selector(seg=LDTR) E=T0 word modes=protected cost=system
 0F 00/1  STR       Ev         system.store_selector(seg=TR) E=T0 word modes=protected cost=system

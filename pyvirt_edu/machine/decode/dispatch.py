@@ -40,12 +40,13 @@ def dispatcher(
     calls: Iterable[tuple[int, str]],
     values: Mapping[str, str],
     space: dict[str, Any],
+    flavour: Callable[..., Any] = core_hot,
 ) -> Callable[..., Any]:
     """A function of the processor, ``name(*parameters)``, that makes one of many calls.
 
     The second parameter is the number of the call. `calls` are numbers and texts such as
     ``divide(signed=1)``; the functions are looked up in `space`, a module's globals. `values`
-    are what their other parameters are given.
+    are what their other parameters are given. `flavour` is the decorator.
     """
     values = {parameters[0]: parameters[0], **values}
     arms: dict[str, list[int]] = {}
@@ -61,4 +62,4 @@ def dispatcher(
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     made: dict[str, Any] = {}
     exec(compile(source, file, "exec"), space, made)
-    return core_hot(made[name])
+    return flavour(made[name])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..decode.dispatch import dispatcher
-from ..decode.operations import OP_LAR, OP_LSL, OP_VERR, OP_VERW, UNIT_VALUES, calls
+from ..decode.operations import OP_CALLF, OP_LAR, OP_LSL, OP_VERR, OP_VERW, UNIT_VALUES, calls
 from ..decode.uops import AS_PROTECTED, COST_GATE, MANNER
 from ..memory.access import read_segment
 from ..memory.segment_cache import is_protected, is_real, set_cpl, set_descriptor, stack_mask
@@ -344,14 +344,14 @@ def interrupt_on_overflow(m):
 
 
 @core
-def jump_far(m, size, immediate, in_memory, seg, address_size, is_call):
+def jump_far(m, op, size, immediate, in_memory, seg, address_size):
     """CALLF, JMPF: the pointer is in the instruction or in memory."""
     pointer = immediate
     if in_memory:
         pointer = far_pointer(m, seg, size, address_size)
         if cpu(m)[EVENT]:
             return
-    far_transfer(m, pointer >> 32, pointer & 0xFFFFFFFF, size, is_call)
+    far_transfer(m, pointer >> 32, pointer & 0xFFFFFFFF, size, np.uint64(op == OP_CALLF))
 
 
 transfer_instruction = dispatcher(
