@@ -20,6 +20,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -407,17 +408,22 @@ org 0xFF00
 """
 
 
+def rom_of(program: Program) -> bytes:
+    """The image as a firmware that starts it."""
+    rom = bytearray(0x10000)
+    rom[: len(program.image)] = program.image
+    rom[0xFF00:] = bytes(assemble(_ROM.format(segment=ORIGIN >> 4, count=len(program.image) // 4)))
+    return bytes(rom)
+
+
 def run_qemu(program: Program, cpu: str = "pentium2") -> list[int | Fault]:
     """The same image as the firmware of a QEMU machine; skips where QEMU is not installed."""
     qemu = shutil.which("qemu-system-i386")
     if qemu is None:
         pytest.skip("qemu-system-i386 is not installed")
-    rom = bytearray(0x10000)
-    rom[: len(program.image)] = program.image
-    rom[0xFF00:] = bytes(assemble(_ROM.format(segment=ORIGIN >> 4, count=len(program.image) // 4)))
     with tempfile.TemporaryDirectory() as folder:
         image, output = Path(folder) / "rom.bin", Path(folder) / "log"
-        image.write_bytes(rom)
+        image.write_bytes(rom_of(program))
         command = [qemu, "-accel", "tcg", "-cpu", cpu, "-m", "4", "-bios", str(image), "-nodefaults"]
         command += ["-display", "none", "-no-reboot", "-debugcon", f"file:{output}"]
         command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
@@ -426,3 +432,47 @@ def run_qemu(program: Program, cpu: str = "pentium2") -> list[int | Fault]:
         except subprocess.TimeoutExpired:
             pytest.fail("QEMU did not come to an end")
         return entries(output.read_bytes())
+
+
+_BOCHSRC = """
+display_library: rfb, options="timeout=0"
+cpu: model=pentium_mmx
+megs: 4
+romimage: file=rom.bin, address=0xffff0000
+vgaromimage: file=none.bin
+port_e9_hack: enabled=1
+sound: waveoutdrv=file, waveout=/dev/null, waveindrv=dummy, midioutdrv=dummy
+plugin_ctrl: unmapped=1, biosdev=0, speaker=0, extfpuirq=0, parallel=0, serial=0, gameport=0
+log: bochs.log
+"""
+
+
+def run_bochs(program: Program) -> list[int | Fault]:
+    """The same in Bochs, if it is there and built with its debugger, as Debian's is."""
+    bochs = shutil.which("bochs")
+    if bochs is None:
+        pytest.skip("Bochs is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in (("rom.bin", rom_of(program)), ("none.bin", bytes(0x8000)), ("go", b"c\n")):
+            (Path(folder) / name).write_bytes(data)
+        (Path(folder) / "bochsrc").write_text(_BOCHSRC)
+        command = [bochs, "-q", "-f", "bochsrc", "-rc", "go"]
+        process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        assert process.stdout is not None
+        timer = threading.Timer(20, process.kill)
+        timer.start()
+        try:
+            for line in process.stdout:
+                if line.startswith(b"(0)"):  # the debugger shows the first instruction, then it runs
+                    break
+            log = process.stdout.read(LOG_BYTES)
+        finally:
+            timer.cancel()
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        if len(log) < LOG_BYTES:
+            pytest.skip("this Bochs does not run from a script")
+        return entries(log)

@@ -296,10 +296,12 @@ def load_task(m, base, is_32, how):
     """Read the new task's registers from its TSS; returns its LDT selector, its CR3 and its T bit."""
     c = cpu(m)
     size, eip, segments, count, ldt_place = 2, EIP_16, SEGMENTS_16, 4, LDT_16
+    upper = 0xFFFF_0000  # an 80286 task has halves of registers; what is above them becomes ones
     cr3 = c[CR3]
     trap = 0
     if is_32:
         size, eip, segments, count, ldt_place = 4, EIP_32, SEGMENTS_32, 6, LDT_32
+        upper = 0
         cr3 = read(m, base + CR3_32, 4, 0)
         trap = read(m, base + TRAP_32, 2, 0) & 1
     c[RIP] = read(m, base + eip, size, 0)
@@ -308,7 +310,7 @@ def load_task(m, base, is_32, how):
         flags |= NT
     for i in range(8):
         n = np.uint64(i)
-        c[n] = read(m, base + eip + (n + 2) * size, size, 0)
+        c[n] = read(m, base + eip + (n + 2) * size, size, 0) | upper
     c[SELECTOR + FS] = 0  # an 80286 task has none
     c[SELECTOR + GS] = 0
     for i in range(count):

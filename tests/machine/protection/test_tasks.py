@@ -29,6 +29,7 @@ from ..guest_lab import (
     Program,
     descriptor,
     expect,
+    run_bochs,
     run_here,
     run_qemu,
     set_page,
@@ -141,7 +142,9 @@ def test_16_bit_task(run):
     program = Program(
         f"mov byte [{trampoline}], 0xE9\nmov dword [{trampoline + 1}], task - {trampoline + 5}\n"
         f"call {OLD_TSS}:0\nmov eax, 9\ncall log\njmp finish\n"
-        "task: movzx eax, bx\ncall log\nmovzx eax, sp\ncall log\n" + log_dword(TSS + 0x300) + "iretd\n",
+        "task: movzx esp, sp\nmovzx eax, bx\ncall log\nmovzx eax, sp\ncall log\n"
+        + log_dword(TSS + 0x300)
+        + "iretd\n",
         old={
             "ip": trampoline,
             "flags": 2,
@@ -157,6 +160,27 @@ def test_16_bit_task(run):
     assert log[:2] == [0x4321, 0x4000]
     assert log[2] & 0xFFFF == MAIN_TSS
     assert log[3] == 9
+
+
+@pytest.mark.parametrize("run", [run_here, run_bochs])
+def test_16_bit_task_has_ones_above(run):
+    """Upper halves of the general registers are not in an 80286 TSS: Bochs fills them with ones.
+
+    (The manual leaves them open; QEMU keeps those of the old task.)
+    """
+    trampoline = 0x600
+    names = "eax ecx edx ebx esp ebp esi edi".split()
+    keep = "".join(f"mov [0x8000 + {4 * i}], {name}\n" for i, name in enumerate(names))
+    program = Program(
+        f"mov byte [{trampoline}], 0xE9\nmov dword [{trampoline + 1}], task - {trampoline + 5}\n"
+        f"mov eax, 0x12345678\nmov edx, eax\njmp {OLD_TSS}:0\n"
+        f"task: {keep}mov esp, {STACK0}\n"
+        + "".join(log_dword(0x8000 + 4 * i) for i in range(8))
+        + "jmp finish\n",
+        old={"ip": trampoline, "flags": 2, "cs": CODE, "ss": DATA, "ds": DATA, "es": DATA}
+        | {name[1:]: 0x1111 * i for i, name in enumerate(names)},
+    )
+    assert run(program) == [0xFFFF0000 | 0x1111 * i for i in range(8)]
 
 
 @pytest.mark.parametrize(
