@@ -39,6 +39,8 @@ How it is executed. A row that says nothing of it has what the first row of its 
     ``...(FSUB)``          ... and it is asked for FSUB; without a name, for the row's mnemonic
     ``T0=E`` ``T3=G``      operands that the unit finds in its temporaries; ``T1=&M`` the address
     ``port=DX``            the port is in T1; the loop goes on at once if no device objects
+    ``late=E``             a word in T0, or in memory at T1, which the unit reads and writes itself
+                           once it knows that the instruction is allowed
     ``E=T0`` ``word``      what comes back; in memory a word, whatever the operand size
     ``single`` ``bcd`` ... the format of the x87's memory operand; ``writes``: it is written
     ``pop`` ``pop2`` ``to_sti`` ``control`` ``no_wait``
@@ -123,7 +125,7 @@ TABLE = """
 60       PUSHA                transfer.push_all cost=stack_many
 61       POPA                 transfer.pop_all cost=stack_many
 62       BOUND     Gv,Ma      transfer.bound T1=&M cost=system
-63       ARPL      Ew,Gw      transfer.adjust_rpl T0=E T3=G E=T0 modes=protected cost=system flags=z
+63       ARPL      Ew,Gw      transfer.adjust_rpl late=E T3=G E=T0 modes=protected cost=system flags=z
 68       PUSH      Iz         push
 69       IMUL      Gv,Ev,Iz   imul cost=multiply flags=oc?szap
 6A       PUSH      Is         push
@@ -464,19 +466,19 @@ FF/5m    JMPF      Mp         transfer.jump_far T1=&M cost=far
 FF/6     PUSH      Ev         push
 0F 00/0  SLDT      Ev         system.store_selector(seg=LDTR) E=T0 word modes=protected cost=system
 0F 00/1  STR       Ev         system.store_selector(seg=TR) E=T0 word modes=protected cost=system
-0F 00/2  LLDT      Ew         system.load_local_table T0=E modes=protected cost=segment
-0F 00/3  LTR       Ew         system.load_task_register T0=E modes=protected cost=segment
-0F 00/4  VERR      Ew         transfer.query_descriptor T0=E modes=protected cost=system flags=z
-0F 00/5  VERW      Ew         transfer.query_descriptor T0=E modes=protected cost=system flags=z
+0F 00/2  LLDT      Ew         system.load_local_table late=E modes=protected cost=segment
+0F 00/3  LTR       Ew         system.load_task_register late=E modes=protected cost=segment
+0F 00/4  VERR      Ew         transfer.query_descriptor late=E modes=protected cost=system flags=z
+0F 00/5  VERW      Ew         transfer.query_descriptor late=E modes=protected cost=system flags=z
 0F 01/0m SGDT      Ms         system.store_table(is_idt=0) T1=&M cost=system
 0F 01/1m SIDT      Ms         system.store_table(is_idt=1) T1=&M cost=system
 0F 01/2m LGDT      Ms         system.load_table(is_idt=0) T1=&M cost=system
 0F 01/3m LIDT      Ms         system.load_table(is_idt=1) T1=&M cost=system
 0F 01/4  SMSW      Ev         system.store_machine_status E=T0 word cost=system
-0F 01/6  LMSW      Ew         system.load_machine_status T0=E cost=system
+0F 01/6  LMSW      Ew         system.load_machine_status late=E cost=system
 0F 01/7m INVLPG    M          system.invalidate_linear T1=&M cost=flush
-0F 02    LAR       Gv,Ew      transfer.query_descriptor T0=E modes=protected cost=system flags=z
-0F 03    LSL       Gv,Ew      transfer.query_descriptor T0=E modes=protected cost=system flags=z
+0F 02    LAR       Gv,Ew      transfer.query_descriptor late=E modes=protected cost=system flags=z
+0F 03    LSL       Gv,Ew      transfer.query_descriptor late=E modes=protected cost=system flags=z
 0F 06    CLTS                 system.clear_task_switched cost=system
 0F 08    INVD                 system.flush_caches cost=flush
 0F 09    WBINVD               system.flush_caches cost=flush

@@ -78,6 +78,7 @@ from .scratch import (
     D_START,
     D_UOP,
     MAX_LENGTH,
+    NO_ROW,
     fetch,
     fetch8,
     scratch,
@@ -130,7 +131,11 @@ def decode_prefixes(m):
 
 @core
 def find_row(m, first):
-    """Finish the opcode, read ModRM if there is one; returns row number + 1, 0 for #UD."""
+    """Finish the opcode, read ModRM if there is one; returns row number + 1, 0 for #UD.
+
+    D_ROW is then a row of the same opcode, or none: an undefined member of a group is as long as
+    the others.
+    """
     d = scratch(m)
     table = decode_table(m)
     index = first << 3
@@ -143,13 +148,15 @@ def find_row(m, first):
     d[D_REG] = 0
     d[D_RM] = 0
     d[D_EA_SEGMENT] = DS
+    d[D_ROW] = NO_ROW
     number = table[index]
     for i in range(8):
         if number == 0:
             number = table[index + np.uint64(i)]
     if number == 0:
         return number
-    flags = row_table(m)[(number - 1) * 8 + ROW_FLAGS]
+    d[D_ROW] = (number - 1) * 8
+    flags = row_table(m)[d[D_ROW] + ROW_FLAGS]
     if flags & F_MODRM:
         decode_modrm(m, flags & F_REGISTER_ONLY)
         number = table[index + d[D_REG]]
@@ -229,6 +236,8 @@ def decode_instruction(m):
     number = find_row(m, decode_prefixes(m))
     if number == 0:
         d[D_FAULT] = UD + 1
+        if d[D_ROW] != NO_ROW:
+            fetch_immediates(m)
     else:
         row = (number - 1) * 8
         d[D_ROW] = row

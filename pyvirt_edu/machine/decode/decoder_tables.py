@@ -111,6 +111,9 @@ def _assist(row: Row) -> int:
     for to, what in action.moves:
         if (to, what) == ("T1", "&M"):
             words |= u.AS_ADDRESS
+        elif to == "late":
+            words |= u.AS_LATE
+            which[A_T0] = _which(row, what)
         elif what == "T0":
             which[A_BACK] = _which(row, to)
         else:
@@ -137,7 +140,7 @@ def _flags(row: Row) -> int:
         flags |= F_MEMORY_ONLY
     if any(code[0] == "R" for code in row.operands):
         flags |= F_REGISTER_ONLY
-    if row.action.recipe in ("lea", "x87") or ("T1", "&M") in row.action.moves:
+    if row.action.recipe in ("lea", "x87") or {"T1", "late"} & {to for to, _ in row.action.moves}:
         flags |= F_OWN_ADDRESS
     return flags
 

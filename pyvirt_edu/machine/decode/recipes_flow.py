@@ -9,7 +9,7 @@ import numpy as np
 
 from ..state.handles import costs, row_table, uops
 from ..state.jit import core
-from ..state.layout import RBP, RDX, RSP, SELECTOR, T0, T1, T3, T4, T5, T6, UD, ZERO
+from ..state.layout import CS, RBP, RDX, RSP, SELECTOR, T0, T1, T3, T4, T5, T6, UD, ZERO
 from .decoder_tables import (
     A_BACK,
     A_PORT,
@@ -19,6 +19,7 @@ from .decoder_tables import (
     A_WORDS,
     NO_OPERAND,
     P_RELATIVE,
+    P_SEGMENT,
     ROW_ASSIST,
     ROW_FIXED,
 )
@@ -59,6 +60,7 @@ from .scratch import (
 from .uops import (
     AS_ADDRESS,
     AS_CONTROL,
+    AS_LATE,
     AS_PORT,
     AS_WORD,
     AS_WRITES,
@@ -280,13 +282,22 @@ def emit_port(m, which):
 def recipe_assist(m):
     """The row says which operands go to the unit, and which one comes back."""
     d = scratch(m)
+    if place_of(m, 0) == P_SEGMENT and (d[D_REG] == CS or d[D_REG] > 5):
+        d[D_FAULT] = UD + 1  # MOV to CS, or to a segment register that does not exist
+        return
     assist = row_table(m)[d[D_ROW] + ROW_ASSIST]
     words = assist >> A_WORDS & 0xFF
     to_t0, to_t3, back = assist >> A_T0 & 3, assist >> A_T3 & 3, assist >> A_BACK & 3
     if words & AS_PORT:
         emit_port(m, assist >> A_PORT & 3)
-    if to_t0 != NO_OPERAND:
-        read_to(m, to_t0, T0, np.uint64(to_t0 == back))
+    if words & AS_LATE and in_memory(m, to_t0):
+        emit_address(m)
+        d[D_COST] += costs(m)[COST_LOAD]
+        if back != NO_OPERAND:
+            d[D_COST] += costs(m)[COST_STORE]
+        back = np.uint64(NO_OPERAND)
+    elif to_t0 != NO_OPERAND:
+        read_to(m, to_t0, T0, 0)
     if to_t3 != NO_OPERAND:
         read_to(m, to_t3, T3, 0)
     if words & AS_ADDRESS:

@@ -47,6 +47,7 @@ SCRATCH = 8000  # the last words of the row table
 ) = range(31)
 
 MAX_LENGTH = 15
+NO_ROW = SCRATCH  # what D_ROW is when no row has the opcode
 
 
 @core_inlined

@@ -89,7 +89,9 @@ N_INC, N_DEC, N_NOT, N_NEG = range(4)
 # What a unit is told of an assist from bit MANNER of its operands on, and AS_ADDRESS to AS_WRITES,
 # which the decoder alone looks at; words of the rows in opcodes.py
 MANNER = 48
-AS_PROTECTED, AS_PORT, AS_CONTROL, AS_NO_WAIT, AS_ADDRESS, AS_WORD, AS_WRITES = (1 << n for n in range(7))
+AS_PROTECTED, AS_PORT, AS_CONTROL, AS_NO_WAIT, AS_ADDRESS, AS_WORD, AS_WRITES, AS_LATE = (
+    1 << n for n in range(8)
+)
 
 # What assist_x87 is told of its operand: a format, ...
 (

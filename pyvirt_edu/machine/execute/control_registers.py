@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..decode.uops import COST_CONTROL, COST_FLUSH
+from ..memory.access import word_operand
 from ..memory.paging import load_pdptes, pdptes_are_valid
 from ..memory.privilege import require_ring_0
 from ..memory.segment_cache import update_ends, update_mode
@@ -40,6 +41,7 @@ from ..state.layout import (
     CR4_PGE,
     CR4_PSE,
     CR4_TSD,
+    EVENT,
     GP,
     T0,
     T1,
@@ -159,12 +161,15 @@ def move_from_control(m, reg):
 
 
 @core
-def load_machine_status(m):
+def load_machine_status(m, in_memory, seg):
     """LMSW: PE, MP, EM and TS; PE can be set but not cleared (manual 2A, LMSW)."""
     c = cpu(m)
     if require_ring_0(m) == 0:
         return 0
-    value = (c[CR0] & ~0xE) | (c[T0] & 0xF)
+    word = word_operand(m, in_memory, seg)
+    if c[EVENT]:
+        return 0
+    value = (c[CR0] & ~0xE) | (word & 0xF)
     return write_cr0(m, value & WORD32)
 
 

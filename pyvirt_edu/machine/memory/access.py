@@ -36,6 +36,8 @@ from ..state.layout import (
     FAST_ENTRIES,
     PROBE,
     READ_END,
+    T0,
+    T1,
     USER,
     WRITE,
     WRITE_END,
@@ -157,6 +159,15 @@ def read_segment(m, seg, offset, size):
         return read(m, c[BASE + seg] + offset, size, program_access(m))
     count_access(m)
     return call_unit(m, UNIT_LOAD_SLOW, offset, size | seg << 8 | program_access(m) << 16, 0)
+
+
+@core
+def word_operand(m, in_memory, seg):
+    """The 16-bit operand of an instruction that asks first whether it may be executed."""
+    c = cpu(m)
+    if in_memory:
+        return read_segment(m, seg, c[T1], 2)
+    return c[T0] & 0xFFFF
 
 
 @core

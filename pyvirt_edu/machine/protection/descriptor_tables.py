@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from ..memory.access import probe_segment_write, probe_write, read, read_segment, write, write_segment
+from ..memory.access import (
+    probe_segment_write,
+    probe_write,
+    read,
+    read_segment,
+    word_operand,
+    write,
+    write_segment,
+)
 from ..memory.privilege import require_ring_0
 from ..memory.segment_cache import null_segment, set_descriptor
 from ..state.handles import cpu, fault
@@ -77,12 +85,14 @@ def store_selector(m, seg):
 
 
 @core
-def load_local_table(m):
+def load_local_table(m, in_memory, seg):
     """LLDT (manual 2A): a null selector makes the table unusable, and is no fault."""
     c = cpu(m)
     if require_ring_0(m) == 0:
         return
-    selector = c[T0] & 0xFFFF
+    selector = word_operand(m, in_memory, seg)
+    if c[EVENT]:
+        return
     error = selector & 0xFFFC
     if error == 0:
         null_segment(m, LDTR, selector)
@@ -102,12 +112,14 @@ def load_local_table(m):
 
 
 @core
-def load_task_register(m):
+def load_task_register(m, in_memory, seg):
     """LTR (manual 2A): the TSS must be available, and is marked busy."""
     c = cpu(m)
     if require_ring_0(m) == 0:
         return
-    selector = c[T0] & 0xFFFF
+    selector = word_operand(m, in_memory, seg)
+    if c[EVENT]:
+        return
     error = selector & 0xFFFC
     if error == 0 or (selector & 4):
         fault(m, GP, error)

@@ -11,7 +11,7 @@ import numpy as np
 from ..decode.dispatch import dispatcher
 from ..decode.operations import OP_CALLF, OP_LAR, OP_LSL, OP_VERR, OP_VERW, UNIT_VALUES, calls
 from ..decode.uops import AS_PROTECTED, COST_GATE, MANNER
-from ..memory.access import read_segment
+from ..memory.access import read_segment, word_operand, write_segment
 from ..memory.segment_cache import is_protected, is_real, set_cpl, set_descriptor, stack_mask
 from ..state.flags import read_eflags, set_arithmetic
 from ..state.handles import call_unit, charge, costs, cpu, fault
@@ -100,9 +100,6 @@ def set_zero_flag(m, on):
 
 @core
 def move_to_segment(m, reg):
-    if reg == CS or reg > 5:
-        fault(m, UD, 0)
-        return
     load_segment(m, reg, cpu(m)[T0])
     if reg == SS and not cpu(m)[EVENT]:
         hold_interrupts(m)
@@ -243,14 +240,21 @@ def pop_all(m, size):
 
 
 @core
-def adjust_rpl(m):
-    """ARPL: raise the requested privilege level of T0 to that of T3."""
+def adjust_rpl(m, in_memory, seg):
+    """ARPL: raise the requested privilege level of the operand to that of T3; else nothing is written."""
     c = cpu(m)
-    if c[T0] & 3 < c[T3] & 3:
-        c[T0] = c[T0] & 0xFFFC | c[T3] & 3
-        set_zero_flag(m, 1)
-    else:
-        set_zero_flag(m, 0)
+    selector = word_operand(m, in_memory, seg)
+    if c[EVENT]:
+        return
+    lower = selector & 3 < c[T3] & 3
+    if lower:
+        selector = selector & 0xFFFC | c[T3] & 3
+        if in_memory:
+            write_segment(m, seg, c[T1], 2, selector)
+            if c[EVENT]:
+                return
+    c[T0] = selector  # the decoder puts it into a register
+    set_zero_flag(m, np.uint64(lower))
 
 
 @core
@@ -262,10 +266,12 @@ def visible(m, selector, high):
 
 
 @core
-def query_descriptor(m, op, size, reg):
+def query_descriptor(m, op, size, reg, in_memory, seg):
     """LAR, LSL, VERR, VERW: ZF says whether the descriptor may be used (manual 3A, 5.10)."""
     c = cpu(m)
-    selector = c[T0] & 0xFFFF
+    selector = word_operand(m, in_memory, seg)
+    if c[EVENT]:
+        return
     low, high, found = peek_descriptor(m, selector)
     if c[EVENT]:
         return

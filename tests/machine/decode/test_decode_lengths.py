@@ -100,6 +100,8 @@ def excused(code: bytes, ours: int, theirs: int) -> bool:
         # LOCK is checked by us, not by Capstone.
         if row is None or row.operation.startswith("UD"):
             return True
+        if row.operands[:1] == ("Sw",) and body[1] >> 3 & 7 in (1, 6, 7):  # MOV to CS
+            return True
         return 0xF0 in prefixes or theirs + len(prefixes) > 15
     # What Capstone leaves out: reserved NOPs, second encodings of the x87, segment registers
     # that do not exist (ours faults when it runs), LOCK with REP.

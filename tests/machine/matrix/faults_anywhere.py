@@ -10,7 +10,23 @@ from pyvirt_edu.machine.state import layout as at
 from . import world as w
 from .cases import Case
 from .forms import Form
-from .rules import DB, GP, PF, PRESENT, UD, USER, WRITABLE, absent, base, executes, fault, protect, rule, user
+from .rules import (
+    DB,
+    GP,
+    NM,
+    PF,
+    PRESENT,
+    UD,
+    USER,
+    WRITABLE,
+    absent,
+    base,
+    executes,
+    fault,
+    protect,
+    rule,
+    user,
+)
 
 
 def always(form: Form) -> bool:
@@ -87,6 +103,58 @@ def _forbidden(form: Form, variant: str, rng: random.Random) -> Iterator[Case]:
     """The instruction does not exist in this mode, or is privileged."""
     for place in form.places:
         yield fault(base(form, rng, place), UD if variant.startswith("#UD") else GP)
+
+
+# --- what is known before the operand is looked at (manual 3A, 6.9: faults of decoding come first) ---
+
+
+def touches_operand(form: Form) -> bool:
+    return form.memory_form and any(access.what == "operand" for access in form.accesses)
+
+
+def unusable(form: Form, rng: random.Random, vector: int) -> Iterator[Case]:
+    """A memory operand beyond the limit, and one in an absent page: neither matters."""
+    case = base(form, rng, "memory")
+    case.words[at.LIMIT + w.DS] = 0
+    yield fault(case, vector, note="limit lowered")
+    if form.mode.pages:
+        case = base(form, rng, "memory")
+        yield fault(absent(case, case.linear & ~0xFFF), vector, note="page absent")
+
+
+@rule("#UD LOCK first", lambda form: touches_operand(form) and not form.lockable)
+def _lock_first(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """LOCK that is not allowed, and an operand that cannot be used: #UD."""
+    for case in unusable(form, rng, UD):
+        case.prefixes = b"\xf0"
+        yield case
+
+
+def first(form: Form) -> tuple[str, ...]:
+    return (f"{form.forbidden} first",) if form.forbidden and touches_operand(form) else ()
+
+
+@rule("", first)
+def _forbidden_first(form: Form, variant: str, rng: random.Random) -> Iterator[Case]:
+    """The instruction is forbidden, and its operand cannot be used: the former counts."""
+    yield from unusable(form, rng, UD if variant.startswith("#UD") else GP)
+
+
+@rule("#UD register first", lambda form: executes(form) and form.row.operands[:1] == ("Sw",))
+def _register_first(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """MOV to CS or to a segment register that does not exist, from an unusable operand: #UD."""
+    for number in (w.CS, 6, 7):
+        for case in unusable(form, rng, UD):
+            case.reg = number
+            yield case
+
+
+@rule("#NM first", lambda form: executes(form) and form.x87 and touches_operand(form))
+def _coprocessor_first(form: Form, _: str, rng: random.Random) -> Iterator[Case]:
+    """The x87 must not be used, and the operand cannot be: #NM."""
+    for case in unusable(form, rng, NM):
+        case.words[at.CR0] = case.words.get(at.CR0, 0x10 | int(form.mode.pages)) | 8
+        yield case
 
 
 def falls_through(form: Form) -> bool:

@@ -180,7 +180,7 @@ def _write_protected(form: Form, what: str, rng: random.Random) -> Iterator[Case
     begin = case.begins(access)
     case.cr2 = pages_of(begin, access)
     case.words[at.CR0] = 0x1_0011
-    yield fault(protect(case, begin & ~0xFFF, PRESENT | USER), PF, PRESENT | error_of(form, access))
+    yield fault(protect(case, begin & ~0xFFF, PRESENT | USER), PF, PRESENT | WRITABLE | user(form))
 
 
 def odd(form: Form) -> tuple[str, ...]:
@@ -207,7 +207,8 @@ def _split(form: Form, what: str, rng: random.Random) -> Iterator[Case]:
         case.move(access, begin)
         case.cr2 = range(page, page + 1)
         case.words[at.CR0] = 0x1_0011
-        yield fault(protect(case, page, flags), PF, flags & PRESENT | error_of(form, access))
+        error = PRESENT | WRITABLE | user(form) if flags & PRESENT else error_of(form, access)
+        yield fault(protect(case, page, flags), PF, error)
 
 
 def in_pieces(form: Form) -> tuple[str, ...]:

@@ -127,7 +127,9 @@ def pages_of(begin: int, access: Access) -> range:
 
 
 def error_of(form: Form, access: Access) -> int:
-    return user(form) | (WRITABLE if access.writes else 0)
+    """Of the first part of an access: ARPL writes only when it has read, others mean to at once."""
+    writes = access.writes and form.operation != "ARPL"
+    return user(form) | (WRITABLE if writes else 0)
 
 
 def far(form: Form) -> bool:
