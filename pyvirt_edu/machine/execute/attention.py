@@ -4,6 +4,9 @@ The loop comes here only while the ATTENTION word is set. The order is the manua
 (volume 3A, table 6-2): traps of the last instruction, then interrupts, then faults on the
 fetch of the next. `attend` leaves ATTENTION set for as long as there is a reason to come
 back, and SINGLE set while blocks must be one instruction long.
+
+After a load of SS by MOV or POP, not by LSS, interrupts, NMI and data breakpoints wait until one
+more instruction is done; its single step and a breakpoint on the next are lost (3A, 6.8.3).
 """
 
 from __future__ import annotations
@@ -239,7 +242,8 @@ def attend(m):
     c = cpu(m)
     if c[TRAP_AFTER]:
         c[TRAP_AFTER] = 0
-        c[DEBUG_PENDING] |= 0x4000  # BS, single step
+        if c[SHADOW] != SHADOW_NEXT | SHADOW_DEBUG:  # the single step over a load of SS is lost
+            c[DEBUG_PENDING] |= 0x4000  # BS
     if c[SHADOW] & SHADOW_ARMED:
         c[SHADOW] = 0
     if c[DEBUG_PENDING] and c[SHADOW] & SHADOW_DEBUG == 0:
@@ -265,7 +269,7 @@ def attend(m):
     if c[HALTED]:
         return idle(m)
     watching = enabled_fetch_breakpoints(m)
-    if watching and not c[EFLAGS] & RF:
+    if watching and not c[EFLAGS] & RF and not c[SHADOW] & SHADOW_DEBUG:
         hits = fetch_breakpoint(m)
         if hits:
             c[DR6] |= hits

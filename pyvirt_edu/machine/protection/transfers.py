@@ -75,8 +75,13 @@ SOFTWARE, SOFTWARE_TRAP, ICEBP = 1, 3, 4  # kinds of delivery, see interrupts.py
 
 @core
 def hold_interrupts(m):
-    """MOV SS and POP SS: no interrupt before the next instruction is done."""
+    """MOV SS and POP SS: nothing comes between them and the next instruction (manual 3A, 6.8.3).
+
+    Of several in a row the first holds off what there is, so that they do not do so for ever.
+    """
     c = cpu(m)
+    if c[SHADOW] & SHADOW_DEBUG:
+        return
     c[SHADOW] = SHADOW_NEXT | SHADOW_DEBUG
     c[ATTENTION] = 1
 

@@ -528,6 +528,71 @@ def test_mov_ss_holds_interrupts_off():
     assert entries(m.read(LOG, LOG_BYTES)) == [program["place"]]
 
 
+SELECTOR = 0x8000  # where a test keeps the selector of the stack
+HELD = {  # stopped behind the instruction at `here`; where the handler returns to
+    "POP": "push eax\nhere: pop ss\nmov ecx, 1\nplace: nop",
+    "MOV": "here: mov ss, ax\nmov ecx, 1\nplace: nop",
+    "LSS": f"mov dword [{SELECTOR}], {STACK0}\nmov [{SELECTOR + 4}], ax\n"
+    f"here: lss esp, [{SELECTOR}]\nplace: mov ecx, 1",
+    "two": "here: mov ss, ax\nmov ss, ax\nplace: mov ecx, 1",
+    "HLT": "here: mov ss, ax\nhlt\nplace: nop",
+    "STI before": "cli\nsti\nhere: mov ss, ax\nmov ecx, 1\nplace: nop",
+    "REP": "mov esi, esp\nmov edi, esp\nmov ecx, 2\nhere: mov ss, ax\nplace: rep movsb\nnop",
+}
+
+
+@pytest.mark.parametrize("inject", [lambda m: m.inject(0x50), Machine.inject_nmi], ids=["interrupt", "NMI"])
+@pytest.mark.parametrize("kind", HELD)
+def test_what_a_load_of_ss_holds_off(kind, inject):
+    """3A 6.8.3: interrupts and NMI, for one instruction or one iteration; of two loads the first does."""
+    program, m = interruptible(f"sti\nnop\nmov ax, {DATA}\n{HELD[kind]}\ncli")
+    while m.cpu.eip != program["here"]:
+        m.step()
+    m.step()
+    inject(m)
+    m.run(max_instructions=10_000)
+    assert entries(m.read(LOG, LOG_BYTES)) == [program["place"]]
+
+
+def test_nmi_waits_for_sti_as_well():
+    """Of what STI holds off: the manual lets NMI wait too (2B, STI), and ours does."""
+    program, m = interruptible("sti\nmov ecx, 1\nplace: nop\ncli")
+    m.step()
+    m.inject_nmi()
+    m.run(max_instructions=10_000)
+    assert entries(m.read(LOG, LOG_BYTES)) == [program["place"]]
+
+
+def debugged(code: str, dr7: int = 0x3_0001) -> list[int]:
+    """Where #DB interrupts `code`: the handler logs EIP and ends single stepping."""
+    program = Program(
+        f"mov dword [resume], finish\nmov dword [{SELECTOR}], {DATA}\nmov ax, {DATA}\n"
+        f"mov ecx, {SELECTOR}\nmov dr0, ecx\nmov ecx, {dr7}\nmov dr7, ecx\n{code}\njmp finish\n"
+        "debug: mov eax, [esp]\ncall log\nand dword [esp + 8], ~0x100\niretd\n"
+        "handler: iretd\n"
+        "broken: mov dword [esp], finish\nand dword [esp + 8], ~0x100\niretd",
+        gates={1: (CODE, "debug", 0x8E), 0x50: (CODE, "handler", 0x8E), UD: (CODE, "broken", 0x8E)},
+    )
+    names = {address: name for name, address in program.symbols.items()}
+    return [names[eip] for eip in run_here(program)]
+
+
+@pytest.mark.parametrize(
+    ("code", "places"),
+    [
+        (f"mov ss, [{SELECTOR}]\nint 0x50\nnop", ["handler"]),
+        (f"mov ss, [{SELECTOR}]\nud2\nnop", ["broken"]),
+        (f"mov ss, [{SELECTOR}]\nnop\nplace: nop", ["place"]),
+        ("push dword 0x102\npopfd\nmov ss, ax\nint 0x50\nnop\nplace: nop", ["place"]),
+        ("push dword 0x102\npopfd\nmov ss, ax\nud2\nnop", []),
+    ],
+    ids=["data, INT", "data, fault", "data", "step, INT", "step, fault"],
+)
+def test_debug_exceptions_behind_a_load_of_ss(code, places):
+    """3A 6.8.3: a data breakpoint waits even for the way through a gate, and a step is lost."""
+    assert debugged(code) == places
+
+
 def test_nmi_ignores_if_and_blocks_itself():
     """3A 6.7.1: an NMI comes with IF clear; a second one waits for the IRET of the first."""
     program, m = interruptible("\nfirst: nop\nnop\nnop")
