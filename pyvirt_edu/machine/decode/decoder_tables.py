@@ -124,7 +124,7 @@ def _assist(row: Row) -> int:
         if code[0] != "I" and code != "DX":
             which[A_SIZE] = i
             break
-    unit = [name for name, _ in UNITS].index(f"assist_{action.unit}")
+    unit = UNITS[f"assist_{action.unit}"].slot
     fields = unit << A_UNIT | operation(action) << A_OPERATION | words << A_WORDS
     return fields | sum(operand << place for place, operand in which.items())
 
