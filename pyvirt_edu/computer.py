@@ -1,4 +1,4 @@
-"""`Machine` as readers know it: the processor and RAM of machine/ in the PC of devices/."""
+"""`Machine` as readers know it: the bare machine of machine/ in the PC of devices/."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import devices as _devices  # noqa: F401 it registers its units
-from .machine import machine as bare
+from .machine.bare_machine import BareMachine
 from .machine.costs import CostModel
 from .machine.errors import ConfigurationError
 from .machine.exits import Exit
@@ -26,7 +26,7 @@ SMALLEST_PC = 1 << 20
 SWITCHED_ON = "2026-01-01T00:00:00"  # always the same moment, so that runs repeat
 
 
-class Machine(bare.Machine):
+class Machine(BareMachine):
     """An x86 computer: a 32-bit processor of the P6 family, RAM, and the devices of a PC.
 
     >>> m = Machine(ram="1MiB", devices=())                       # without the devices

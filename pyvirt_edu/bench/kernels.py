@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .results import Result
 
 if TYPE_CHECKING:
-    from ..machine.machine import Machine
+    from ..computer import Machine
 
 BASE, STACK = 0x10000, 0x90000
 RAM = 32 << 20

@@ -11,7 +11,7 @@ import numpy as np
 from .results import Result
 
 if TYPE_CHECKING:
-    from ..machine.machine import Machine
+    from ..machine.bare_machine import BareMachine
 
 START, STACK = 0x10000, 0x90000
 # add eax, edx; xor edx, eax; rol eax, 5; mov [esp-8], eax; inc ecx; jmp back
@@ -20,10 +20,10 @@ LOOP = bytes.fromhex("01d0 31c2 c1c005 894424f8 41 ebf2".replace(" ", ""))
 PORT_LOOP = bytes.fromhex("ba80000000 ec 01c1 ebfb".replace(" ", ""))
 
 
-def _machine(code: bytes, ram: str = "64MiB") -> Machine:
-    from ..machine.machine import Machine
+def _machine(code: bytes, ram: str = "64MiB") -> BareMachine:
+    from ..machine.bare_machine import BareMachine
 
-    machine = Machine(ram=ram, devices=())
+    machine = BareMachine(ram=ram, devices=())
     machine.load(code, at=START)
     machine.enter_protected_mode(eip=START, esp=STACK)
     return machine

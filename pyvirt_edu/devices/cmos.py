@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from ..machine.bare_machine import BareMachine
 from ..machine.errors import ConfigurationError
-from ..machine.machine import Machine
 from .layout import CMOS_BYTES
 from .rtc import CENTURY, CMOS_SIZE, DAY, HOURS, MINUTES, MONTH, SECONDS, WEEKDAY, YEAR, A, B, D
 
@@ -69,13 +69,13 @@ def with_checksum(cmos: bytearray) -> bytes:
     return bytes(cmos)
 
 
-def switch_on(machine: Machine, date: datetime) -> None:
+def switch_on(machine: BareMachine, date: datetime) -> None:
     """Put the contents into a machine that is being switched on."""
     place = slice(CMOS_BYTES, CMOS_BYTES + CMOS_SIZE)
     machine._a.device_bytes[place] = list(contents(machine.ram_size, date))
 
 
-def put(machine: Machine, values: dict[int, int]) -> None:
+def put(machine: BareMachine, values: dict[int, int]) -> None:
     """Change bytes, for example the types of drives, as a set-up program would."""
     place = slice(CMOS_BYTES, CMOS_BYTES + CMOS_SIZE)
     cmos = bytearray(machine._a.device_bytes[place].tobytes())

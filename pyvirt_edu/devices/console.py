@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from ..machine.bare_machine import BareMachine
 from ..machine.errors import MachineError
 from ..machine.exits import Exit
-from ..machine.machine import Machine
 from ..machine.state.layout import RIP
 from .layout import OP_UART_INPUT, SERVICE_CONSOLE, UART_OUT_BYTES
 from .uart import (
@@ -47,7 +47,7 @@ class Console:
 
     bits = SERVICE_CONSOLE
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: BareMachine) -> None:
         self._machine = machine
         self._typed: list[bytes] = []  # while the machine runs: for the end of the slice
         self._sink: Sink | None = None

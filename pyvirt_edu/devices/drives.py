@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..machine.bare_machine import BareMachine
 from ..machine.errors import ConfigurationError, ImageError
-from ..machine.machine import Machine
 from .disk import Disk, restore_disks
 from .ide import (
     ABRT,
@@ -40,7 +40,7 @@ class Drives:
 
     bits = SERVICE_IDE
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: BareMachine) -> None:
         self._machine = machine
         self.disks: list[Disk | None] = [None] * 4
 

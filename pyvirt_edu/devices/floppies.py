@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
+from ..machine.bare_machine import BareMachine
 from ..machine.errors import ConfigurationError, ImageError
-from ..machine.machine import Machine
 from . import fdc
 from .cmos import BOOT_FIRST, EQUIPMENT, FLOPPIES, FLOPPY, MOUSE, X87, put
 from .disk import SECTOR, Disk, restore_disks
@@ -53,7 +53,7 @@ class Floppies:
 
     bits = SERVICE_FLOPPY
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: BareMachine) -> None:
         self._machine = machine
         self.disks: list[Disk | None] = [None] * 2
         self.boots_first = False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..machine.bare_machine import BareMachine
 from ..machine.errors import MachineError
-from ..machine.machine import Machine
 from .keyboard import BREAK, KEY_HEAD, KEY_TAIL, TYPED_ROOM
 from .layout import OP_KEYBOARD_INPUT
 
@@ -43,7 +43,7 @@ class Keyboard:
     >>> m.keyboard.press("ctrl", "alt", "delete")
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: BareMachine) -> None:
         self._machine = machine
 
     @property

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from ..machine.machine import Machine
+from ..machine.bare_machine import BareMachine
 from .layout import NIC_BYTES, OP_NIC_BYTES, OP_NIC_INPUT, OP_NIC_SENT, SERVICE_NIC
 from .ne2000 import (
     LONGEST,
@@ -40,7 +40,7 @@ class Network:
 
     bits = SERVICE_NIC
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: BareMachine) -> None:
         self._machine = machine
         self._waiting: list[bytes] = []  # injected while the machine runs
         self._sink: Callable[[bytes], Any] | None = None

@@ -10,9 +10,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol
 
+from ..machine.bare_machine import BareMachine
 from ..machine.errors import ImageError
 from ..machine.exits import Exit
-from ..machine.machine import Machine
 from ..machine.state.layout import RIP
 from .cmos import moment, switch_on
 from .console import Console
@@ -126,7 +126,7 @@ class Power:
 class PC:
     """The standard platform of `Machine`."""
 
-    def __init__(self, machine: Machine, date: str | datetime) -> None:
+    def __init__(self, machine: BareMachine, date: str | datetime) -> None:
         self.machine = machine
         self.date = moment(date)
         self.keyboard = Keyboard(machine)

@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..machine.bare_machine import BareMachine
 from ..machine.errors import ImageError
-from ..machine.machine import Machine
 from ..machine.state.layout import PAGE, RAM_MAP, ROM_SIZE
 from .layout import CLAIM_NIC, OP_PCI_CONFIG, PCI_BYTES, SERVICE_PCI
 from .pci import (
@@ -55,7 +55,7 @@ def load_image(image: Image, what: str) -> bytes:
 class Board:
     bits = SERVICE_PCI
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: BareMachine) -> None:
         self._machine = machine
         self._bios = False
         self._display_rom = b""

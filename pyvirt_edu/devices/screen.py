@@ -12,7 +12,7 @@ from itertools import groupby
 
 import numpy as np
 
-from ..machine.machine import Machine
+from ..machine.bare_machine import BareMachine
 from .vga import ATTRIBUTE, CRTC, DAC, GRAPHICS
 
 #: Code page 437 with the pictures that the screen has for control characters.
@@ -38,7 +38,7 @@ class Screen:
     >>> m.screen               # in a notebook: in colours
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: BareMachine) -> None:
         self._machine = machine
 
     # --- what the registers say --------------------------------------------------------

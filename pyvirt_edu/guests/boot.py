@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ..machine.bare_machine import BareMachine
 from ..machine.errors import ImageError
-from ..machine.machine import Machine
 from . import elf
 from .linux import boot_bzimage, boot_vmlinux, is_bzimage
 from .load import enter_flat, put, read_image
@@ -37,14 +37,14 @@ def identify(data: bytes) -> str:
     return "elf" if elf.is_elf(data) else ""
 
 
-def boot_flat(machine: Machine, data: bytes, name: str) -> None:
+def boot_flat(machine: BareMachine, data: bytes, name: str) -> None:
     """Flat code at 10000h with a stack below 90000h."""
     put(machine, FLAT_AT, data, len(data), name)
     enter_flat(machine, FLAT_AT, FLAT_STACK)
 
 
 def boot(
-    machine: Machine,
+    machine: BareMachine,
     image: Image,
     append: str = "",
     initrd: Image | list[tuple[bytes, str]] | None = None,

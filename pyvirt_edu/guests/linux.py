@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import struct
 
+from ..machine.bare_machine import BareMachine
 from ..machine.errors import ImageError
-from ..machine.machine import Machine
 from . import elf
 from .load import enter_flat, page_up, put, put_executable
 from .memory_map import HIGH_START, memory_map
@@ -26,7 +26,7 @@ def is_bzimage(data: bytes) -> bool:
     return data[MAGIC_AT : MAGIC_AT + 4] == MAGIC and data[0x1FE:0x200] == b"\x55\xaa"
 
 
-def _zero_page(machine: Machine, header: bytes) -> bytearray:
+def _zero_page(machine: BareMachine, header: bytes) -> bytearray:
     """What the kernel's own 16-bit code would have asked the BIOS."""
     page = bytearray(4096)
     page[SETUP_HEADER : SETUP_HEADER + len(header)] = header
@@ -46,7 +46,7 @@ def _zero_page(machine: Machine, header: bytes) -> bytearray:
 
 
 def _put_initrd(
-    machine: Machine, page: bytearray, initrd: bytes, kernel_end: int, limit: int, name: str
+    machine: BareMachine, page: bytearray, initrd: bytes, kernel_end: int, limit: int, name: str
 ) -> None:
     """As high as RAM and kernel allow, where the kernel does not unpack itself."""
     top = min(machine.offered_ram, limit + 1)
@@ -61,7 +61,9 @@ def _put_initrd(
     struct.pack_into("<II", page, 0x218, at, len(initrd))
 
 
-def _enter(machine: Machine, page: bytearray, command_line: str, entry: int, limit: int, name: str) -> None:
+def _enter(
+    machine: BareMachine, page: bytearray, command_line: str, entry: int, limit: int, name: str
+) -> None:
     text = command_line.encode() + b"\0"
     if len(text) > min(limit, COMMAND_LINE_ROOM):
         raise ImageError(f"the command line has {len(text) - 1} characters; {name} takes {limit - 1}")
@@ -74,7 +76,9 @@ def _enter(machine: Machine, page: bytearray, command_line: str, entry: int, lim
     cpu.ebp = cpu.edi = cpu.ebx = 0
 
 
-def boot_bzimage(machine: Machine, data: bytes, name: str, command_line: str, initrd: bytes | None) -> None:
+def boot_bzimage(
+    machine: BareMachine, data: bytes, name: str, command_line: str, initrd: bytes | None
+) -> None:
     """Load a compressed kernel at 1 MiB and stand at its 32-bit entry point."""
     version = struct.unpack_from("<H", data, 0x206)[0]
     if version < OLDEST or not data[0x211] & LOADED_HIGH:
@@ -112,7 +116,9 @@ def boot_bzimage(machine: Machine, data: bytes, name: str, command_line: str, in
     _enter(machine, page, command_line, at, line_limit, name)
 
 
-def boot_vmlinux(machine: Machine, data: bytes, name: str, command_line: str, initrd: bytes | None) -> None:
+def boot_vmlinux(
+    machine: BareMachine, data: bytes, name: str, command_line: str, initrd: bytes | None
+) -> None:
     """Load an uncompressed ELF kernel where it was linked to and stand at its entry point."""
     executable = elf.parse(data, name)
     put_executable(machine, executable, name)

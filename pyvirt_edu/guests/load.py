@@ -6,8 +6,8 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..machine.bare_machine import BareMachine
 from ..machine.errors import ImageError
-from ..machine.machine import Machine
 from .elf import Executable
 from .memory_map import LOW_END
 
@@ -30,7 +30,7 @@ def read_image(image: str | Path | bytes, what: str = "image") -> tuple[bytes, s
         raise ImageError(f"cannot read the {what} {path}: {error.strerror or error}") from error
 
 
-def put(machine: Machine, address: int, data: bytes, size: int, name: str) -> None:
+def put(machine: BareMachine, address: int, data: bytes, size: int, name: str) -> None:
     """Copy data to physical memory and clear what follows it up to ``size``."""
     end = address + size
     if end > machine.offered_ram:
@@ -46,7 +46,7 @@ def put(machine: Machine, address: int, data: bytes, size: int, name: str) -> No
     machine.write(address, data + bytes(size - len(data)))
 
 
-def put_executable(machine: Machine, executable: Executable, name: str) -> None:
+def put_executable(machine: BareMachine, executable: Executable, name: str) -> None:
     for segment in executable.segments:
         put(machine, segment.physical, segment.data, segment.size, name)
 
@@ -68,7 +68,7 @@ def free_range(taken: Iterable[tuple[int, int]], size: int, start: int, end: int
     return place
 
 
-def enter_flat(machine: Machine, eip: int, esp: int | None = None) -> None:
+def enter_flat(machine: BareMachine, eip: int, esp: int | None = None) -> None:
     """32-bit protected mode, paging and interrupts off, with a GDT that holds what is loaded."""
     machine.write(GDT_AT, _GDT)
     machine.enter_protected_mode(eip=eip, esp=esp)

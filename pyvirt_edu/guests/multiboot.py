@@ -7,8 +7,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..machine.bare_machine import BareMachine
 from ..machine.errors import ImageError
-from ..machine.machine import Machine
 from . import elf
 from .load import enter_flat, free_range, page_up, put, put_executable
 from .memory_map import HIGH_START, LOW_END, memory_map
@@ -43,7 +43,7 @@ def find_header(data: bytes) -> Header | None:
     return None
 
 
-def _load_kernel(machine: Machine, data: bytes, header: Header, name: str) -> tuple[int, int, int]:
+def _load_kernel(machine: BareMachine, data: bytes, header: Header, name: str) -> tuple[int, int, int]:
     """Put the kernel where it wants to be; entry, start and end."""
     if header.flags & ADDRESSES:
         if len(header.addresses) < 5:
@@ -68,7 +68,7 @@ def _load_kernel(machine: Machine, data: bytes, header: Header, name: str) -> tu
 
 
 def boot_multiboot(
-    machine: Machine, data: bytes, name: str, command_line: str, modules: list[tuple[bytes, str]]
+    machine: BareMachine, data: bytes, name: str, command_line: str, modules: list[tuple[bytes, str]]
 ) -> None:
     """Load the kernel and its modules, tell it what the specification promises, stand at its entry."""
     header = find_header(data)

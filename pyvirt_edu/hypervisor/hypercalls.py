@@ -7,7 +7,7 @@ needed to turn them off and on. Device ports the domain owns are open to it in t
 
 from __future__ import annotations
 
-from ..machine.machine import Machine
+from ..machine.bare_machine import BareMachine
 from .trap_frame import Frame
 from .trap_gates import KERNEL_CODE, KERNEL_DATA, TrapGates
 
@@ -19,7 +19,7 @@ TIMER_TICKS = 1193  # a thousand times a second
 
 
 class Hypercalls:
-    def __init__(self, machine: Machine, ports: tuple[tuple[int, int], ...] = ((0x1F0, 8),)) -> None:
+    def __init__(self, machine: BareMachine, ports: tuple[tuple[int, int], ...] = ((0x1F0, 8),)) -> None:
         self.machine, self.cpu = machine, machine.cpu
         self.gates = TrapGates(machine, self.handle)
         self.meter = self.gates.meter

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ..machine.bare_machine import BareMachine
 from ..machine.costs import CostModel
-from ..machine.machine import Machine
 from ..machine.opcodes import opcode
 
 WORD = 4
@@ -74,7 +74,7 @@ class Meter:
     ...     account.reason = "#GP cli"
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: BareMachine) -> None:
         self.machine = machine
         self.prices = primitive_prices(machine.costs)
         self.accounts: dict[str, Account] = {}

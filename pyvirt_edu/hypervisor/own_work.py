@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from ..machine.bare_machine import BareMachine
 from ..machine.exits import Exit
-from ..machine.machine import Machine
 from ..machine.opcodes import PREFIXES, rows_for
 
 
@@ -23,7 +23,7 @@ PORT_OPCODES, INT_OPCODES, IRET = map(_opcodes, ("IN OUT INS OUTS", "INT INT3 IN
 
 
 def own_work(
-    machine: Machine, step: Callable[[], Exit], monitored: bool, limit: int = 10_000_000
+    machine: BareMachine, step: Callable[[], Exit], monitored: bool, limit: int = 10_000_000
 ) -> tuple[Counter[str], Exit]:
     """Run a guest to its end, an instruction at a time, and count by the names of the meter.
 
@@ -51,7 +51,7 @@ def own_work(
     return found, out
 
 
-def _opcode(machine: Machine) -> int:
+def _opcode(machine: BareMachine) -> int:
     """Of the next instruction, without prefixes; 0 where there is none to read."""
     at = machine.cpu.segment("cs").base + machine.cpu.eip & 0xFFFF_FFFF
     for _ in range(15):

@@ -2,7 +2,7 @@
 
 What the kernel may not do there raises #GP; the monitor does it to a virtual processor instead."""
 
-from ..machine.machine import Machine
+from ..machine.bare_machine import BareMachine
 from .guest_tables import base_of, copy_gdt, kernel_stack, put_breakpoints, read_gate
 from .instructions import Instruction, fetch
 from .trap_gates import TRAP_KIND, WITH_ERROR_CODE, Frame, TrapGates
@@ -13,7 +13,7 @@ SILENT = ("pushfd", "popfd", "iretd")  # in ring 1 they treat IF wrongly, and do
 
 
 class TrapAndEmulate:
-    def __init__(self, machine: Machine, patch: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, machine: BareMachine, patch: tuple[int, int] = (0, 0)) -> None:
         self.virtual_if, self.cr = False, {0: machine.cpu.cr0, 2: 0, 3: 0, 4: 0}  # as the kernel sees it
         self.gates = TrapGates(machine, self.handle)
         self.cpu, self.meter = machine.cpu, self.gates.meter

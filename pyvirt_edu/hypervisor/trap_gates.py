@@ -17,9 +17,9 @@ import struct
 from collections.abc import Callable
 
 from ..machine.assembler import assemble
+from ..machine.bare_machine import BareMachine
 from ..machine.errors import AddressError, MachineError
 from ..machine.exits import Exit
-from ..machine.machine import Machine
 from ..machine.opcodes import opcode
 from .descriptors import INTERRUPT_KIND, TRAP_KIND, Gate, descriptor, outward
 from .meter import Meter
@@ -54,7 +54,7 @@ class TrapGates:
     ``handler(frame)`` returns what the exit is called in the ledger.
     """
 
-    def __init__(self, machine: Machine, handler: Callable[[Frame], str]) -> None:
+    def __init__(self, machine: BareMachine, handler: Callable[[Frame], str]) -> None:
         self.machine, self.handler = machine, handler
         self.meter = Meter(machine)
         self.physical = machine.ram_size - SIZE

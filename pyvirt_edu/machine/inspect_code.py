@@ -14,7 +14,7 @@ from .decode import uops as names
 from .state.layout import CC_CARRIES, CC_RESULT, H_BLOCKS_USED, MODE_SINGLE, TEMP, ZERO
 
 if TYPE_CHECKING:
-    from .machine import Machine
+    from .bare_machine import BareMachine
 
 GPR = "eax ecx edx ebx esp ebp esi edi".split()
 CONDITIONS = "o no b nb z nz be nbe s ns p np l nl le nle".split()
@@ -112,13 +112,13 @@ def _text(u: Any, start: int) -> str:
     return special[name]() if name in special else ""
 
 
-def _live(machine: Machine) -> list[Any]:
+def _live(machine: BareMachine) -> list[Any]:
     arrays = machine._a
     used = int(arrays.handle[H_BLOCKS_USED])
     return [b for b in arrays.blocks[1:used] if b["count"]]
 
 
-def decoded_blocks(machine: Machine) -> Blocks:
+def decoded_blocks(machine: BareMachine) -> Blocks:
     """The blocks that are decoded now, by physical address. Single-step blocks are left out."""
     found = [
         Block(int(b["physical"]), int(b["length"]), int(b["count"]), int(b["end"]) - int(b["start"]))
@@ -128,7 +128,7 @@ def decoded_blocks(machine: Machine) -> Blocks:
     return Blocks(sorted(found, key=lambda block: block.address))
 
 
-def micro_ops(machine: Machine, address: int) -> MicroOps:
+def micro_ops(machine: BareMachine, address: int) -> MicroOps:
     """The micro-ops of the block at a physical address; empty when none is decoded there."""
     blocks = [b for b in _live(machine) if int(b["physical"]) == address]
     blocks.sort(key=lambda b: int(b["mode"]) & MODE_SINGLE)
@@ -141,6 +141,6 @@ def micro_ops(machine: Machine, address: int) -> MicroOps:
     )
 
 
-def lazy_flags(machine: Machine) -> tuple[int, int]:
+def lazy_flags(machine: BareMachine) -> tuple[int, int]:
     """The two words in which the six arithmetic flags wait: result and carries (flags.py)."""
     return int(machine._c[CC_RESULT]), int(machine._c[CC_CARRIES])

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from pyvirt_edu.machine.assembler import assemble
+from pyvirt_edu.machine.bare_machine import BareMachine
 from pyvirt_edu.machine.costs import CostModel
 from pyvirt_edu.machine.errors import (
     AddressError,
@@ -17,15 +18,14 @@ from pyvirt_edu.machine.errors import (
     RewindError,
     SnapshotError,
 )
-from pyvirt_edu.machine.machine import Machine
 from pyvirt_edu.machine.registers import arithmetic_flags, lazy_pair
 from pyvirt_edu.machine.time_travel.snapshots import Snapshot
 
 START, STACK = 0x10000, 0x90000
 
 
-def machine(source: str, ram: str = "1MiB", **options: object) -> Machine:
-    m = Machine(ram=ram, devices=(), **options)  # type: ignore[arg-type]
+def machine(source: str, ram: str = "1MiB", **options: object) -> BareMachine:
+    m = BareMachine(ram=ram, devices=(), **options)  # type: ignore[arg-type]
     m.load(assemble(source, origin=START, bits=32), at=START)
     m.enter_protected_mode(eip=START, esp=STACK)
     return m
@@ -54,7 +54,7 @@ patched: mov dl, 0
 """
 
 
-def mixed() -> Machine:
+def mixed() -> BareMachine:
     m = machine(MIXED)
     m.on_port(0x80, read=lambda port, size: m.instructions * 7 & 0xFF)
     m.on_port(0x81, write=lambda port, value, size: m.write(0x40000, bytes([value] * 4)))
@@ -76,16 +76,16 @@ def mixed() -> Machine:
 )
 def test_a_ram_size_that_cannot_be(size: object, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        Machine(ram=size)  # type: ignore[arg-type]
+        BareMachine(ram=size)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", ["64KiB", "1MiB", "1M", "1MB", "1.5MiB", 1 << 20])
 def test_ram_sizes(size: str | int) -> None:
-    assert Machine(ram=size, devices=()).ram_size % 4096 == 0
+    assert BareMachine(ram=size, devices=()).ram_size % 4096 == 0
 
 
 def test_reset_state() -> None:
-    m = Machine(ram="64KiB", devices=())
+    m = BareMachine(ram="64KiB", devices=())
     assert (m.cpu.cs, m.cpu.ip, m.cpu.eflags, m.cpu.cr0) == (0xF000, 0xFFF0, 2, 0x60000010)
     assert m.cpu.segment("cs").base == 0xFFFF0000
     assert (m.cpu.dr6, m.cpu.dr7) == (0xFFFF0FF0, 0x400)
@@ -93,7 +93,7 @@ def test_reset_state() -> None:
 
 
 def test_a_segment_assigned_in_real_mode_sets_the_base() -> None:
-    m = Machine(ram="64KiB", devices=())
+    m = BareMachine(ram="64KiB", devices=())
     m.cpu.cs = 0x100
     m.cpu.ip = 0x10
     m.cpu.ds = 0x234
@@ -105,7 +105,7 @@ def test_a_segment_assigned_in_real_mode_sets_the_base() -> None:
 
 
 def test_a_program_larger_than_ram() -> None:
-    m = Machine(ram="64KiB", devices=())
+    m = BareMachine(ram="64KiB", devices=())
     with pytest.raises(AddressError, match='ram="1MiB"'):
         m.load(bytes(65537), at=0)
     with pytest.raises(AddressError):
@@ -118,7 +118,7 @@ def test_a_program_larger_than_ram() -> None:
 
 
 def test_parts_of_registers() -> None:
-    m = Machine(ram="64KiB", devices=())
+    m = BareMachine(ram="64KiB", devices=())
     m.cpu.eax = 0x11223344
     assert (m.cpu.ax, m.cpu.al, m.cpu.ah) == (0x3344, 0x44, 0x33)
     m.cpu.ah = 0xFF
@@ -129,7 +129,7 @@ def test_parts_of_registers() -> None:
 
 
 def test_register_errors() -> None:
-    m = Machine(ram="64KiB", devices=())
+    m = BareMachine(ram="64KiB", devices=())
     with pytest.raises(ValueError, match=r"0\.\.0xffffffff"):
         m.cpu.eax = 1 << 32
     with pytest.raises(RegisterError, match="whole number"):
@@ -148,7 +148,7 @@ def test_every_combination_of_arithmetic_flags() -> None:
     for number in range(64):
         flags = sum(bit for i, bit in enumerate(bits) if number >> i & 1)
         assert arithmetic_flags(*lazy_pair(flags)) == flags
-    m = Machine(ram="64KiB", devices=())
+    m = BareMachine(ram="64KiB", devices=())
     m.cpu.eflags = 0x8D7
     assert m.cpu.eflags == 0x8D7
     assert "ZF" in m.cpu.flags
@@ -210,7 +210,7 @@ def test_until() -> None:
 
 
 def test_halt_and_interrupts() -> None:
-    m = Machine(ram="64KiB", devices=())
+    m = BareMachine(ram="64KiB", devices=())
     m.write(0x20 * 4, (0x900).to_bytes(2, "little") + bytes(2))
     m.load(assemble("bits 16\n sti\n hlt\n inc ax\n hlt"), at=0x800)
     m.load(assemble("bits 16\n mov bx, 0x55\n iret"), at=0x900)
@@ -388,7 +388,7 @@ def test_break_on_exceptions() -> None:
 
 
 def test_deliver_after_break_on() -> None:
-    m = Machine(ram="64KiB", devices=())
+    m = BareMachine(ram="64KiB", devices=())
     m.write(6 * 4, (0x900).to_bytes(2, "little") + bytes(2))
     m.load(assemble("bits 16\n ud2"), at=0x800)
     m.cpu.cs, m.cpu.ip, m.cpu.ss, m.cpu.sp = 0, 0x800, 0, 0x7000
@@ -502,7 +502,7 @@ def test_snapshot_files(tmp_path) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(SnapshotError, match="cannot read"):
         Snapshot.load(tmp_path / "nowhere")
     with pytest.raises(SnapshotError, match="bytes of RAM"):
-        Machine(ram="64KiB", devices=()).restore(m.snapshot())
+        BareMachine(ram="64KiB", devices=()).restore(m.snapshot())
     assert m.step().reason
 
 
@@ -645,7 +645,7 @@ patched: mov al, 1
     )
     times: list[float] = []
 
-    def look(m: Machine) -> bool:
+    def look(m: BareMachine) -> bool:
         times.append(time.perf_counter())
         return m.cpu.ecx == 0 and m.instructions > 120_300_000
 

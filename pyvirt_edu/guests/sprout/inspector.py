@@ -18,7 +18,7 @@ from ..structures import structure
 from ..symbols import Symbols
 
 if TYPE_CHECKING:
-    from ...machine.machine import Machine
+    from ...machine.bare_machine import BareMachine
     from ...machine.time_travel.tracing import Trace
 
 HERE = Path(__file__).parent
@@ -57,7 +57,7 @@ class Inspector:
 
     # --- processes ---------------------------------------------------------------------
 
-    def processes(self, m: Machine) -> list[Process]:
+    def processes(self, m: BareMachine) -> list[Process]:
         """All there are, in the order of the kernel's table."""
         table, slots = self.symbols.variables["processes"], self.symbols.variables["process_slots"]
         if not _mapped(m, table):
@@ -65,7 +65,7 @@ class Inspector:
         pointers = [_word(m.read_linear, table + 4 * i) for i in range(_word(m.read_linear, slots))]
         return [self._read(m.read_linear, pointer) for pointer in pointers if pointer]
 
-    def current(self, m: Machine) -> Process | None:
+    def current(self, m: BareMachine) -> Process | None:
         """Whose turn it is: the program that runs, or on whose behalf the kernel does."""
         at = self.symbols.variables["current"]
         pointer = _word(m.read_linear, at) if _mapped(m, at) else 0
@@ -153,5 +153,5 @@ def _word(read: Callable[[int, int], bytes], linear: int) -> int:
     return int.from_bytes(read(linear, 4), "little")
 
 
-def _mapped(m: Machine, linear: int) -> bool:
+def _mapped(m: BareMachine, linear: int) -> bool:
     return bool(m.cpu.cr0 >> 31) and m.translate(linear) is not None

@@ -43,7 +43,7 @@ from ..state.layout import (
 from .snapshots import Snapshot
 
 if TYPE_CHECKING:
-    from ..machine import Machine
+    from ..bare_machine import BareMachine
 
 WORDS, BYTES, CALL, ANSWER, FAULT, IDLE_UNTIL = range(6)
 FIRST_INTERVAL = 20_000_000
@@ -65,7 +65,7 @@ class Checkpoint:
 
 
 class History:
-    def __init__(self, machine: Machine, enabled: bool) -> None:
+    def __init__(self, machine: BareMachine, enabled: bool) -> None:
         self.machine = machine
         self.enabled = enabled
         self.log: list[tuple[int, int, Any]] = []

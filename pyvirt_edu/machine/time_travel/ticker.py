@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 from ..state.layout import INSTRUCTION_LIMIT
 
 if TYPE_CHECKING:
-    from ..machine import Machine
+    from ..bare_machine import BareMachine
 
 PERIOD = 0.008
 LINGER = 100  # idle periods
 
-_running: dict[int, Machine] = {}
+_running: dict[int, BareMachine] = {}
 _thread: threading.Thread | None = None
 
 
-def add(machine: Machine) -> None:
+def add(machine: BareMachine) -> None:
     global _thread
     _running[id(machine)] = machine
     if _thread is None or not _thread.is_alive():
@@ -32,7 +32,7 @@ def add(machine: Machine) -> None:
         _thread.start()
 
 
-def remove(machine: Machine) -> None:
+def remove(machine: BareMachine) -> None:
     _running.pop(id(machine), None)
 
 

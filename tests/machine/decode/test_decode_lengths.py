@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import pytest
 
 from pyvirt_edu.machine.assembler.disassembler import _capstone
+from pyvirt_edu.machine.bare_machine import BareMachine
 from pyvirt_edu.machine.decode.uops import U_FAULT
-from pyvirt_edu.machine.machine import Machine
 from pyvirt_edu.machine.opcodes import ROWS, Row
 
 AT = 0x8000
@@ -28,7 +28,7 @@ class Decoder:
     """Lengths as the core sees them."""
 
     def __init__(self, bits: int) -> None:
-        self.machine = Machine(ram="1MiB", devices=(), history=False)
+        self.machine = BareMachine(ram="1MiB", devices=(), history=False)
         if bits == 32:
             self.machine.enter_protected_mode(eip=AT, esp=0x7000)
         else:

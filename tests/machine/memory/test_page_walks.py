@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pyvirt_edu import Machine, assemble
-from pyvirt_edu.machine.machine import PageWalk, Reference
+from pyvirt_edu.machine.bare_machine import PageWalk, Reference
 from pyvirt_edu.machine.memory.paging import (
     ACCESS,
     DENIED,

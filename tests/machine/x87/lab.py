@@ -16,7 +16,7 @@ import random
 import sys
 from dataclasses import dataclass, field
 
-from pyvirt_edu.machine.machine import Machine
+from pyvirt_edu.machine.bare_machine import BareMachine
 
 IMAGE = 120  # FSAVE image, then EFLAGS
 EXPONENT, TOP = 0x7FFF, 1 << 63
@@ -109,9 +109,9 @@ def split(after: bytes, memory: bytes, count: int) -> list[Outcome]:
 
 
 @functools.cache
-def machine() -> Machine:
+def machine() -> BareMachine:
     """One machine for all: flat protected mode, no devices."""
-    return Machine(ram="4MiB", devices=(), history=False)
+    return BareMachine(ram="4MiB", devices=(), history=False)
 
 
 CODE, BEFORE, AFTER, MEMORY, STACK = 0x1000, 0x100000, 0x200000, 0x300000, 0x8000

@@ -133,8 +133,6 @@ from .time_travel.history import ANSWER, BYTES, CALL, FAULT, IDLE_UNTIL, WORDS, 
 from .time_travel.snapshots import Layer, PageTable, Snapshot, next_layer_number
 from .time_travel.tracing import Trace, TraceChunk, traced_words
 
-__all__ = ["Exit", "Machine"]
-
 M32 = 0xFFFF_FFFF
 UNMAPPED = 0xFFFF_FFFF_FFFF_FFFF
 DEVICE_READ, DEVICE_WRITE = 0, 1  # operations of the devices' unit (devices/bus.py)
@@ -192,10 +190,10 @@ class PageWalk(NamedTuple):
     references: tuple[Reference, ...]
 
 
-class Machine:
-    """An x86 computer: a 32-bit processor of the P6 family, and RAM.
+class BareMachine:
+    """The machine without a PC around it: a 32-bit processor of the P6 family, and RAM.
 
-    >>> m = Machine(ram="1MiB", devices=())
+    >>> m = BareMachine(ram="1MiB")
     >>> m.load(b"\\xb8\\x2a\\x00\\x00\\x00\\xf4", at=0x10000)    # mov eax, 42; hlt
     >>> m.enter_protected_mode(eip=0x10000, esp=0x90000)
     >>> m.run().reason, m.cpu.eax
@@ -616,7 +614,7 @@ class Machine:
         self,
         max_instructions: int | None = None,
         max_cycles: int | None = None,
-        until: int | Callable[[Machine], bool] | None = None,
+        until: int | Callable[[BareMachine], bool] | None = None,
     ) -> Exit:
         """Execute until something needs Python.
 
@@ -645,7 +643,7 @@ class Machine:
             out.reason = "until"
         return out
 
-    def _go(self, target: int, deadline: int, until: Callable[[Machine], bool] | None) -> Exit:
+    def _go(self, target: int, deadline: int, until: Callable[[BareMachine], bool] | None) -> Exit:
         """Run in slices of a few milliseconds, so that Ctrl-C works and widgets live."""
         if self._running:
             raise MachineError(
