@@ -74,7 +74,7 @@ from .state.layout import ES as ES_SEG
 from .x87.values import SPECIAL, TOP, Float80
 
 if TYPE_CHECKING:
-    from .bare_machine import BareMachine
+    from .python_side.ring_0 import Ring0
 
 M32 = 0xFFFF_FFFF
 FLAG_NAMES = {
@@ -177,7 +177,7 @@ def _checked(name: str, value: Any, bits: int) -> int:
 class MSRs:
     """Model-specific registers by number: ``cpu.msr[0x174]``."""
 
-    def __init__(self, machine: BareMachine) -> None:
+    def __init__(self, machine: Ring0) -> None:
         self._machine = machine
 
     def _word(self, number: int) -> int:
@@ -220,9 +220,9 @@ class CPU:
 
     __slots__ = ("_c", "_machine")
     _c: Any
-    _machine: BareMachine
+    _machine: Ring0
 
-    def __init__(self, machine: BareMachine) -> None:
+    def __init__(self, machine: Ring0) -> None:
         object.__setattr__(self, "_machine", machine)
         object.__setattr__(self, "_c", machine._c)
 

@@ -2,14 +2,7 @@
 
 The machine is deterministic, so a past instruction is reached by restoring a checkpoint
 before it and running forward while the log gives the same input at the same instruction
-counts. A log entry is (instruction count, kind, data):
-
-    WORDS   words of the processor's row that Python wrote: registers, interrupt lines
-    BYTES   (address, bytes) that Python wrote to RAM
-    CALL    (unit, words, a, b, c): a unit that Python called, for example to load a segment
-    ANSWER  the value that a device gave to the read the instruction was waiting for
-    IDLE_UNTIL  the cycle count of the next entry: the processor was halted meanwhile
-    FAULT   vector of an exception that left the machine before it was delivered
+counts. What an entry of the log is, stands where they are made: python_side/inputs.py.
 """
 
 from __future__ import annotations
@@ -19,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RewindError
+from ..python_side.inputs import ANSWER, FAULT, IDLE_UNTIL
 from ..state.layout import (
     CYCLES,
     EXIT_DEADLINE,
@@ -43,9 +37,8 @@ from ..state.layout import (
 from .snapshots import Snapshot
 
 if TYPE_CHECKING:
-    from ..bare_machine import BareMachine
+    from .rewindable import Rewindable
 
-WORDS, BYTES, CALL, ANSWER, FAULT, IDLE_UNTIL = range(6)
 FIRST_INTERVAL = 20_000_000
 MOST_CHECKPOINTS = 32
 MOST_ENTRIES = 1_600_000
@@ -65,7 +58,7 @@ class Checkpoint:
 
 
 class History:
-    def __init__(self, machine: BareMachine, enabled: bool) -> None:
+    def __init__(self, machine: Rewindable, enabled: bool) -> None:
         self.machine = machine
         self.enabled = enabled
         self.log: list[tuple[int, int, Any]] = []

@@ -42,7 +42,7 @@ from ..state.layout import (
 from .past_memory import Paging, PastMemory
 
 if TYPE_CHECKING:
-    from ..bare_machine import BareMachine
+    from .rewindable import Rewindable
     from .snapshots import PageTable
 
 STORE, CHANGE = 1 << 63, 1 << 62
@@ -220,7 +220,7 @@ class _CodeMemory:
     """What the pages with code held at each step: their contents at the end of the trace,
     and the recorded stores, undone backwards."""
 
-    def __init__(self, machine: BareMachine, segment: Segment) -> None:
+    def __init__(self, machine: Rewindable, segment: Segment) -> None:
         self.machine = machine
         self.first = segment
         self.translated: dict[int, int | None] = {}
@@ -311,7 +311,7 @@ class Trace:
     first: int  # instruction count before step 0
     length: int
     _segment: Segment
-    _machine: BareMachine
+    _machine: Rewindable
     exit: Exit
     _table: PageTable | None = None  # RAM at the end, if the address space changed on the way
     _memory: _CodeMemory = field(init=False, repr=False)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from pyvirt_edu import Machine, assemble
-from pyvirt_edu.machine.bare_machine import PageWalk, Reference
 from pyvirt_edu.machine.memory.paging import (
     ACCESS,
     DENIED,
@@ -22,6 +21,7 @@ from pyvirt_edu.machine.memory.paging import (
     PDPT_IN_MEMORY,
     walk,
 )
+from pyvirt_edu.machine.python_side.memory import PageWalk, Reference
 from pyvirt_edu.machine.state.layout import (
     NOTED_ADDRESS,
     NOTED_INNER,

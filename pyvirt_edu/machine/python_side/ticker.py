@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 from ..state.layout import INSTRUCTION_LIMIT
 
 if TYPE_CHECKING:
-    from ..bare_machine import BareMachine
+    from .running import Running
 
 PERIOD = 0.008
 LINGER = 100  # idle periods
 
-_running: dict[int, BareMachine] = {}
+_running: dict[int, Running] = {}
 _thread: threading.Thread | None = None
 
 
-def add(machine: BareMachine) -> None:
+def add(machine: Running) -> None:
     global _thread
     _running[id(machine)] = machine
     if _thread is None or not _thread.is_alive():
@@ -32,7 +32,7 @@ def add(machine: BareMachine) -> None:
         _thread.start()
 
 
-def remove(machine: BareMachine) -> None:
+def remove(machine: Running) -> None:
     _running.pop(id(machine), None)
 
 
