@@ -35,7 +35,7 @@ _EXPORTS = {
     "Ledger": "machine.costs",
     "Machine": "computer",
     "assemble": "machine.assembler",
-    "disassemble": "machine.disassembler",
+    "disassemble": "machine.assembler.disassembler",
 }
 
 __all__ = ["AssemblyError", "CostModel", "Exit", "Ledger", "Machine", "assemble", "disassemble"]
