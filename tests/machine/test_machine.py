@@ -471,7 +471,7 @@ def test_snapshots_share_pages() -> None:
     first = m.snapshot()
     m.write(0x5000, b"x")
     second = m.snapshot()
-    assert len(second.table.layers[max(second.table.layers)].pages) == 1
+    assert len(second.saved.layers[max(second.saved.layers)].pages) == 1
     m.write(0x6000, b"y")
     m.restore(first)
     assert m.read(0x5000, 1) + m.read(0x6000, 1) == b"\xff\xff"

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..state.jit import in_python
 from ..state.layout import CR4_PAE, CR4_PSE, PAGE
-from .snapshots import PageTable
+from .snapshots import SavedPages
 
 
 @cache
@@ -53,9 +53,9 @@ class PastMemory:
     """
 
     def __init__(
-        self, table: PageTable, ram_size: int, stores: Iterable[tuple[int, int, int, int]], length: int
+        self, saved: SavedPages, ram_size: int, stores: Iterable[tuple[int, int, int, int]], length: int
     ) -> None:
-        self._table, self.ram_size, self.length = table, ram_size, length
+        self._saved, self.ram_size, self.length = saved, ram_size, length
         self._pages: dict[int, bytes] = {}
         self._walks: dict[tuple[int, Paging], Walk] = {}
         rows = np.array(list(stores), np.int64).reshape(-1, 4)
@@ -69,7 +69,7 @@ class PastMemory:
 
     def _page(self, number: int) -> bytes:
         if number not in self._pages:
-            self._pages[number] = self._table.page(number)
+            self._pages[number] = self._saved.page(number)
         return self._pages[number]
 
     def _end(self, address: int, size: int) -> bytearray:

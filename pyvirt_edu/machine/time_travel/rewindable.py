@@ -1,6 +1,6 @@
 """A machine that can be saved, put back, rewound, compared and recorded.
 
-Invariant (snapshots.py): RAM equals ``_table`` but for the pages that PAGE_DIRTY marks.
+Invariant (snapshots.py): RAM equals ``_saved`` but for the pages that PAGE_DIRTY marks.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from ..state.layout import (
 from . import state_digest
 from .history import History
 from .recorder import Recorder
-from .snapshots import Layer, PageTable, Snapshot, next_layer_number
+from .snapshots import Layer, SavedPages, Snapshot, next_layer_number
 from .tracing import Trace
 
 
 class Rewindable(Running, Memory, Ring0):
-    """The history, and where the last snapshot put the pages of RAM."""
+    """The history, and RAM as the last snapshot saved it."""
 
     def __init__(self, arrays: Arrays, history: bool) -> None:
         super().__init__(arrays)
-        self._table = PageTable.empty(len(arrays.page_flags))
+        self._saved = SavedPages.empty(len(arrays.page_flags))
         self._history = History(self, history)
         self._due = 0
 
@@ -52,7 +52,7 @@ class Rewindable(Running, Memory, Ring0):
         dirty = np.flatnonzero(a.page_flags & PAGE_DIRTY)
         if len(dirty):
             layer = Layer(next_layer_number(), a.ram_pages[dirty])
-            self._table = self._table.with_pages(dirty, layer)
+            self._saved = self._saved.with_pages(dirty, layer)
             a.page_flags[dirty] &= 0xFF - PAGE_DIRTY
             a.forget_writable()
         extra: dict[str, Any] = {"exits": list(self._exits), "queue": list(self._queue)}
@@ -61,7 +61,7 @@ class Rewindable(Running, Memory, Ring0):
         if self._platform is not None:
             extra["platform"] = self._platform.state()
             devices = (a.devices.copy(), a.device_bytes.copy())
-        return Snapshot(self.ram_size, a.words.copy(), a.tlb.copy(), self._table, extra, devices)
+        return Snapshot(self.ram_size, a.words.copy(), a.tlb.copy(), self._saved, extra, devices)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back (or forward) to a snapshot. The history begins anew there."""
@@ -87,15 +87,15 @@ class Rewindable(Running, Memory, Ring0):
     def _put_back(self, snapshot: Snapshot) -> None:
         a = self._a
         differ = a.page_flags & PAGE_DIRTY != 0
-        if snapshot.table is not self._table:
-            differ |= snapshot.table.entries != self._table.entries
+        if snapshot.saved is not self._saved:
+            differ |= snapshot.saved.places != self._saved.places
         pages = np.flatnonzero(differ)
         if len(pages):
-            snapshot.table.read_into(a.ram_pages, pages)
+            snapshot.saved.read_into(a.ram_pages, pages)
             for page in pages[a.page_flags[pages] & PAGE_CODE != 0].tolist():
                 self._host(self._handle, HOST_NOTIFY_WRITE, page * PAGE, PAGE)
             a.page_flags[pages] &= 0xFF - PAGE_DIRTY
-        self._table = snapshot.table
+        self._saved = snapshot.saved
         a.words[:] = snapshot.cpu
         a.tlb[:] = snapshot.tlb
         if snapshot.extra.get("asking"):  # nobody answers that read any more: its instruction begins anew
@@ -133,5 +133,5 @@ class Rewindable(Running, Memory, Ring0):
         with Recorder(self) as recorder:
             out = self.run(max_instructions=n)
         chunks = recorder.chunks
-        table = self.snapshot().table if any(chunk.switches() for chunk in chunks) else None
-        return Trace(chunks, first, self.instructions - first, segment, self, out, table)
+        saved = self.snapshot().saved if any(chunk.switches() for chunk in chunks) else None
+        return Trace(chunks, first, self.instructions - first, segment, self, out, saved)

@@ -1,10 +1,10 @@
 """Snapshots: a machine's state as data.
 
-A snapshot keeps the processor's row, the TLB, and a table that says for every page of RAM
-in which *layer* its contents lie. A layer holds the pages that were dirty when a snapshot
-was taken; snapshots share layers. Invariant: RAM equals the table of the last snapshot
+A snapshot keeps the processor's row, the TLB, and for every page of RAM the place where its
+contents are saved: a row of a *layer*. A layer holds the pages that were dirty when a snapshot
+was taken; snapshots share layers. Invariant: RAM equals the saved pages of the last snapshot
 taken or restored, but for pages that PAGE_DIRTY marks. So taking a snapshot copies the
-dirty pages only, and restoring one copies the dirty pages and those whose entries differ.
+dirty pages only, and restoring one copies the dirty pages and those whose places differ.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..errors import SnapshotError
 from ..state.layout import CYCLES, INSTRUCTIONS, PAGE, layout_digest
 
 MAGIC = b"pyvirt_edu snapshot 1\n"
-LAYER_SHIFT = 32  # table entry: layer number << 32 | row; 0 is a page of zeros
+LAYER_SHIFT = 32  # a place: layer number << 32 | row; 0 is a page of zeros
 
 
 @dataclass
@@ -36,36 +36,36 @@ class Layer:
 
 
 @dataclass
-class PageTable:
-    """Which layer holds each page; row 0 of nothing is zeros."""
+class SavedPages:
+    """The contents of all RAM: the place of each page, and the layers they lie in."""
 
-    entries: np.ndarray  # int64, one a page
+    places: np.ndarray  # int64, one a page
     layers: dict[int, Layer] = field(default_factory=dict)
 
     @classmethod
-    def empty(cls, pages: int) -> PageTable:
+    def empty(cls, pages: int) -> SavedPages:
         return cls(np.zeros(pages, np.int64))
 
-    def with_pages(self, numbers: np.ndarray, layer: Layer) -> PageTable:
-        """A new table in which these pages lie in a new layer."""
-        entries = self.entries.copy()
-        entries[numbers] = (layer.number << LAYER_SHIFT) + np.arange(len(numbers))
+    def with_pages(self, numbers: np.ndarray, layer: Layer) -> SavedPages:
+        """The same but for these pages, which lie in a new layer."""
+        places = self.places.copy()
+        places[numbers] = (layer.number << LAYER_SHIFT) + np.arange(len(numbers))
         layers = dict(self.layers)
         layers[layer.number] = layer
         if len(layers) > 16:  # forget layers that nothing refers to any more
-            used = set(np.unique(entries >> LAYER_SHIFT).tolist())
+            used = set(np.unique(places >> LAYER_SHIFT).tolist())
             layers = {n: item for n, item in layers.items() if n in used}
-        return PageTable(entries, layers)
+        return SavedPages(places, layers)
 
     def page(self, number: int) -> bytes:
-        """One page of the table."""
-        owner, row = divmod(int(self.entries[number]), 1 << LAYER_SHIFT)
+        """The contents of one page."""
+        owner, row = divmod(int(self.places[number]), 1 << LAYER_SHIFT)
         return self.layers[owner].pages[row].tobytes() if owner else bytes(PAGE)
 
     def read_into(self, ram: np.ndarray, numbers: np.ndarray) -> None:
-        """Copy these pages of the table into RAM (rows of one page)."""
-        entries = self.entries[numbers]
-        owners, rows = entries >> LAYER_SHIFT, entries & 0xFFFF_FFFF
+        """Copy these pages into RAM (rows of one page)."""
+        places = self.places[numbers]
+        owners, rows = places >> LAYER_SHIFT, places & 0xFFFF_FFFF
         for owner in np.unique(owners).tolist():
             chosen = owners == owner
             if owner == 0:
@@ -81,7 +81,7 @@ class Snapshot:
     ram_size: int
     cpu: np.ndarray
     tlb: np.ndarray
-    table: PageTable
+    saved: SavedPages
     extra: dict[str, Any] = field(default_factory=dict)  # state kept in Python, plain data
     devices: tuple[np.ndarray, np.ndarray] | None = None  # their words and bytes
 
@@ -95,7 +95,7 @@ class Snapshot:
 
     def pages(self) -> np.ndarray:
         """Numbers of the pages that are not zero pages by construction."""
-        return np.flatnonzero(self.table.entries)
+        return np.flatnonzero(self.saved.places)
 
     def __repr__(self) -> str:
         return (
@@ -110,7 +110,7 @@ class Snapshot:
         numbers = self.pages()
         contents = np.empty((len(numbers), PAGE), np.uint8)
         ram = _Rows(contents, numbers)
-        self.table.read_into(ram, numbers)  # type: ignore[arg-type]
+        self.saved.read_into(ram, numbers)  # type: ignore[arg-type]
         parts = [
             self.cpu.astype("<u8").tobytes(),
             self.tlb.tobytes(),
@@ -127,7 +127,7 @@ class Snapshot:
             "pages": len(numbers),
             "instructions": self.instructions,
             "extra": _plain(self.extra),
-            "places": len(self.table.entries),
+            "places": len(self.saved.places),
             "devices": self.devices is not None,
             "body": len(body),
             "sha256": hashlib.sha256(body).hexdigest(),
@@ -187,12 +187,12 @@ class Snapshot:
         if len(numbers) and int(numbers.max()) >= header["places"]:
             raise SnapshotError("the snapshot names pages outside its RAM; take it again")
         layer = Layer(next_layer_number(), take(np.uint8, pages * PAGE).reshape(pages, PAGE))
-        table = PageTable.empty(header["places"]).with_pages(numbers, layer)
+        saved = SavedPages.empty(header["places"]).with_pages(numbers, layer)
         devices = None
         if header["devices"]:
             words = take("<u8", DEVICE_WORDS).astype(np.uint64)
             devices = words, take(np.uint8, DEVICE_BYTES)
-        return cls(header["ram"], cpu, tlb, table, _from_plain(header["extra"]), devices)
+        return cls(header["ram"], cpu, tlb, saved, _from_plain(header["extra"]), devices)
 
 
 def _plain(value: Any) -> Any:
@@ -217,7 +217,7 @@ def _from_plain(value: Any) -> Any:
 
 
 class _Rows:
-    """Pages by number, stored densely: what `PageTable.read_into` writes to when saving."""
+    """Pages by number, stored densely: what `SavedPages.read_into` writes to when saving."""
 
     def __init__(self, rows: np.ndarray, numbers: np.ndarray) -> None:
         self.rows, self.numbers = rows, numbers
@@ -230,7 +230,7 @@ _layer_count = 0
 
 
 def next_layer_number() -> int:
-    """Layer numbers are unique in a process, so tables of several machines never mix up."""
+    """Layer numbers are unique in a process, so layers of several machines never mix up."""
     global _layer_count
     _layer_count += 1
     return _layer_count

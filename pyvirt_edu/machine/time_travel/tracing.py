@@ -43,7 +43,7 @@ from .past_memory import Paging, PastMemory
 
 if TYPE_CHECKING:
     from .rewindable import Rewindable
-    from .snapshots import PageTable
+    from .snapshots import SavedPages
 
 STORE, CHANGE = 1 << 63, 1 << 62
 #: Registers that are recorded, by word of the row.
@@ -313,7 +313,7 @@ class Trace:
     _segment: Segment
     _machine: Rewindable
     exit: Exit
-    _table: PageTable | None = None  # RAM at the end, if the address space changed on the way
+    _saved: SavedPages | None = None  # RAM at the end, if the address space changed on the way
     _memory: _CodeMemory = field(init=False, repr=False)
     _decoded: OrderedDict[int, list[_Raw]] = field(default_factory=OrderedDict, init=False, repr=False)
 
@@ -403,7 +403,7 @@ class Trace:
             )
         base, bits = self._memory.place(raw)
         linear = base + raw.eip & 0xFFFF_FFFF
-        if self._table is None:
+        if self._saved is None:
             code = self._memory.bytes_at(linear, index)
         else:
             code = self.past.read_linear(linear, LONGEST_INSTRUCTION, raw.paging, index)
@@ -414,21 +414,21 @@ class Trace:
     def past(self) -> PastMemory:
         """Physical memory at every step. Needs a machine that has not run on since, unless the trace
         itself went through several address spaces."""
-        table = self._table
-        if table is None:
+        saved = self._saved
+        if saved is None:
             if self._machine.instructions != self.first + self.length:
                 raise MachineError(
                     "the machine has run on since this trace ended, so its memory at the time is gone; "
                     "look at trace.past before you run on"
                 )
-            table = self._machine.snapshot().table
+            saved = self._machine.snapshot().saved
         stores = (
             (step, store.address, min(store.size, 4), store.old)
             for number in range(len(self._chunks))
             for step, raw in enumerate(_decode(self._chunks[number]), self._chunk_start(number))
             for store in raw.memory
         )
-        return PastMemory(table, self._machine.ram_size, stores, self.length)
+        return PastMemory(saved, self._machine.ram_size, stores, self.length)
 
     @cached_property
     def path(self) -> tuple[np.ndarray, np.ndarray]:
