@@ -1,4 +1,9 @@
-"""Loads and stores the fast path could not do: the two units behind every memory access.
+"""The slow path of memory: every load and store that the fast path leaves to it, in two units.
+
+The fast path is a few lines in loop.py (`load`, `store`) and access.py (`read`, `write`). They compare
+the offset with the segment's end, look the page up in a small table (FAST_DTYPE in layout.py), and move
+the bytes. What that table does not grant comes here: the first touch of a page, an access to two pages,
+to a device or to ROM, a store to code or under a trace, watched pages, checks of alignment, all faults.
 
 In order: segment check, alignment check, translation of every page touched, then the access.
 Nothing is written before everything that can fault has been asked. Afterwards the fast path
