@@ -1,7 +1,7 @@
 """The micro-ops: what decoded code is made of.
 
-The decoder turns each instruction into a few of these; the loop in loop.py is their
-single definition. A micro-op reads registers ``a`` and ``b`` and an immediate, and writes
+The decoder turns each instruction into a few of these; micro_ops.py names for each the function
+that is its single definition. A micro-op reads registers ``a`` and ``b`` and an immediate, and writes
 ``dst``. Register numbers are offsets into the processor's row, so a temporary or the zero
 register is named like any other.
 """

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from ..decode.operations import OP_RCL, OP_ROL, OP_ROR, OP_SAR, OP_SHL, OP_SHLD, OP_SHR
 from ..state.flags import carries_from, sign_extend, size_mask
-from ..state.jit import core
+from ..state.jit import core, core_hot
+from .moves import M32, second
 
 
 @core
@@ -123,3 +124,23 @@ def double_shift(op, value, filler, count, size, result, carries):
     else:
         overflow = ((r >> (bits - 1)) ^ (r >> (bits - 2))) & 1
     return r, sign_extend(r, size), carries_from(carry, overflow, 0)
+
+
+# --- 32 bits: what the loop executes itself ----------------------------------------------
+
+
+@core_hot
+def shift32(c, u, op, result, carries):
+    """SHL, SHR and SAR of a register: (result, carries)."""
+    count = second(c, u) & 31
+    value, result, carries = shift_plain(op, c[u.a] & M32, count, 4, result, carries)
+    c[u.dst] = value
+    return result, carries
+
+
+@core_hot
+def rotate32(c, u, op, carries):
+    """ROL and ROR of a register: the carries."""
+    value, _, carries = rotate(op, c[u.a] & M32, second(c, u) & 31, 4, 0, carries)
+    c[u.dst] = value
+    return carries
