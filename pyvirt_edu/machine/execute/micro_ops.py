@@ -11,12 +11,8 @@ it was before the instruction, but for temporaries.
 
 from __future__ import annotations
 
+from ..decode.operations import OP_ROL, OP_ROR, OP_SAR, OP_SHL, OP_SHR
 from ..decode.uops import (
-    OP_ROL,
-    OP_ROR,
-    OP_SAR,
-    OP_SHL,
-    OP_SHR,
     U_ADC32,
     U_ADD32,
     U_ALU8,
