@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from capstone import Cs
 
+from ..decode.operand_registers import GENERAL, SEGMENTS
 from ..opcodes import ADDRESS_SIZE, OPERAND_SIZE, ROWS, Row
 from . import Program
 from .encoding import MEANINGS, PREFIXES, takes_word
-from .registers import GENERAL, SEGMENTS
 
 #: Capstone's names that are not Intel's.
 _SPELLING = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ..decode.operand_registers import REGISTERS, Register
 from ..opcodes import (
     ADDRESS_SIZE,
     CONDITIONS,
@@ -24,7 +25,6 @@ from ..opcodes import (
 from .errors import AssemblyError, did_you_mean
 from .expressions import Value
 from .operands import FarPointer, Immediate, Memory, Operand, RegisterOperand
-from .registers import REGISTERS, Register
 
 #: Prefix bytes by the words of the language.
 PREFIXES = {

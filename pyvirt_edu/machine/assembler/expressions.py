@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..decode.operand_registers import REGISTERS, Register
 from .errors import AssemblyError
-from .registers import REGISTERS, Register
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\f\xa0]+) | (?P<comment>;.*)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..decode.operand_registers import REGISTERS, SEGMENTS, Register
 from .errors import AssemblyError
 from .expressions import Parser, Value
-from .registers import REGISTERS, SEGMENTS, Register
 
 #: Words that give an operand's width.
 SIZES = {"byte": 8, "word": 16, "dword": 32, "fword": 48, "pword": 48, "qword": 64, "tword": 80, "tbyte": 80}

@@ -12,12 +12,12 @@ import re
 import struct
 from collections.abc import Mapping
 
+from ..decode.operand_registers import REGISTERS
 from .encoding import MEANINGS, PREFIXES, SIZE_PREFIXES, encode, in_range, unknown_mnemonic
 from .errors import AssemblyError, did_you_mean
 from .expressions import Parser, Token, Value, string_bytes, tokenize, wrap
 from .operands import parse_operands
 from .program import ListingRow, Program
-from .registers import REGISTERS
 
 _DATA = {"db": 1, "dw": 2, "dd": 4, "dq": 8}
 _RESERVE = {"resb": 1, "resw": 2, "resd": 4, "resq": 8}
