@@ -118,6 +118,46 @@ def later_snapshot(pairs: int) -> Result:
     return Result("snapshot + restore, 1000 pages", "ms", times, 20, more=False)
 
 
+def _instructions() -> list[bytes]:
+    """The different instructions of sprout's kernel, and one of each row of the opcode table."""
+    from ..guests import sprout
+    from ..guests.elf import parse
+    from ..machine.decode.instruction_decoder import decode
+    from ..machine.decode.instruction_forms import modrm_bytes, places
+    from ..machine.opcodes import ROWS
+
+    found = {}
+    for row in ROWS:
+        code = bytes((0x0F, row.opcode) if row.two_byte else (row.opcode,))
+        if row.has_modrm:
+            code += bytes(modrm_bytes(row, places(row, 32))[:1])
+        if i := decode(code + bytes(10)):
+            found[i.code] = True
+    text = max((segment.data for segment in parse(sprout.image().read_bytes(), "sprout").segments), key=len)
+    at = 0
+    while at < len(text):
+        i = decode(text, 32, at, at)
+        at += i.length if i else 1
+        if i:
+            found[i.code] = True
+    return list(found)
+
+
+def instructions(pairs: int) -> Result:
+    """An instruction from bytes to an object and back, each met for the first time."""
+    from ..machine.decode.instruction_decoder import decode
+    from ..machine.decode.instruction_encoder import encode
+
+    codes, times = _instructions(), []
+    for _ in range(pairs):
+        started = time.process_time()  # other programs' time does not count
+        for code in codes:
+            encode(decode(code))  # type: ignore[arg-type]  # all of them are instructions
+        times.append(1e6 * (time.process_time() - started) / len(codes))
+    detail = f"{len(codes):,} instructions"
+    return Result("decode + encode in Python", "us each", times, 10, more=False, detail=detail)
+
+
 MEASUREMENTS: tuple[tuple[str, Callable[[int], Result]], ...] = (
     ("single steps", steps),
     ("port exits", port_exits),
@@ -125,4 +165,5 @@ MEASUREMENTS: tuple[tuple[str, Callable[[int], Result]], ...] = (
     ("trace", tracing),
     ("first snapshot", first_snapshot),
     ("later snapshots", later_snapshot),
+    ("decode and encode", instructions),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from struct import Struct
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ..opcodes import ROWS, Row
 from .instruction import FarPointer, Immediate, Instruction, Memory, Operand, Relative
@@ -54,7 +54,7 @@ class Undecoded:
         self.reason = reason
         self.vector = vector  #: what the processor would raise, None if it would fetch more
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> Literal[False]:
         return False
 
     def __repr__(self) -> str:
