@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..machine.assembler.disassembler import disassemble
-from ..machine.opcodes import opcode
+from ..machine.decode.instruction_decoder import decode
 from .descriptors import Gate
 from .trap_gates import TrapGates
 
@@ -38,9 +37,12 @@ def kernel_stack(gates: TrapGates, tss: int) -> tuple[int, int]:
 def put_breakpoints(gates: TrapGates, start: int, end: int, names: Iterable[str]) -> dict[int, bytes]:
     """Replace instructions of one byte by INT3; where, and what stood there."""
     found = {}
-    for i in disassemble(gates.machine.read(start, end - start), bits=32, at=start):
-        if i.mnemonic in names and len(i) == 1:
-            found[i.address] = i.bytes
-            gates.machine.write(i.address, INT3)
+    code, at = gates.machine.read(start, end - start), start
+    while at < end:
+        i = decode(code, start=at - start)
+        if i and i.name in names and i.length == 1:
+            found[at] = i.code
+            gates.machine.write(at, INT3)
+        at += i.length if i else 1
     gates.let_through(BREAKPOINT, 3)
     return found

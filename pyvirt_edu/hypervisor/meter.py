@@ -12,16 +12,16 @@ import html
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from ..machine.bare_machine import BareMachine
 from ..machine.costs import CostModel
-from ..machine.opcodes import opcode
+from ..machine.decode.instruction_decoder import decode
+from ..machine.errors import AddressError
 
 WORD = 4
 TIMELINE_ROOM = 100_000  # records; what comes later is counted only
-INT3, INT_N, INTO = map(opcode, ("INT3", "INT", "INTO"))
 
 
 def primitive_prices(costs: CostModel) -> dict[str, int]:
@@ -149,12 +149,12 @@ class Meter:
 
     def _entry(self, vector: int, eip: int) -> str:
         """How the processor came here: an INT stands before the EIP that it pushes."""
-        places = [self.machine.translate(eip - n & 0xFFFF_FFFF) for n in (1, 2)]
-        last, before = (
-            0 if p is None or p >= self.machine.ram_size else self.machine.read(p, 1)[0] for p in places
-        )
-        software = before == INT_N and last == vector or {INT3: 3, INTO: 4}.get(last) == vector
-        return "INT entry" if software else "exception entry"
+        for length in (1, 2):
+            with suppress(AddressError):
+                i = decode(self.machine.read_linear(eip - length & 0xFFFF_FFFF, length))
+                if i and i.vector == vector:
+                    return "INT entry"
+        return "exception entry"
 
     @property
     def exits(self) -> int:

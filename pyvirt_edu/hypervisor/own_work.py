@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
 
-from ..machine.bare_machine import BareMachine
+from ..machine.decode.instruction import Instruction
+from ..machine.decode.instruction_decoder import RAN_OUT, Undecoded, decode
+from ..machine.errors import AddressError
 from ..machine.exits import Exit
-from ..machine.opcodes import PREFIXES, rows_for
 
-
-def _opcodes(mnemonics: str) -> set[int]:
-    return {row.opcode for name in mnemonics.split() for row in rows_for(name)}
-
-
-PORT_OPCODES, INT_OPCODES, IRET = map(_opcodes, ("IN OUT INS OUTS", "INT INT3 INTO", "IRET"))
+LONGEST, PAGE = 15, 4096
+CODE_32 = 0x4000  # among a segment's attributes
+PORTS = ("IN", "OUT", "INS", "OUTS")
 
 
 def own_work(
@@ -34,32 +34,39 @@ def own_work(
     found: Counter[str] = Counter()
     cpu, out = machine.cpu, Exit("limit", machine.cpu.eip, machine.instructions)
     for _ in range(limit):
-        outside, opcode, delivered = monitored and cpu.cpl == 0, _opcode(machine), machine.delivered_at
+        outside, i, delivered = monitored and cpu.cpl == 0, _next(machine), machine.delivered_at
         before = machine.instructions
         out = step()
         outside = outside or (monitored and cpu.cpl == 0)
         if not outside and machine.instructions > before:
             entered = machine.delivered_at != delivered
             if entered:
-                found["INT entry" if opcode in INT_OPCODES else "exception entry"] += 1
-            elif opcode in PORT_OPCODES:
+                found["INT entry" if i and i.vector is not None else "exception entry"] += 1
+            elif i and i.operation in PORTS:
                 found["port access"] += 1
-            elif opcode in IRET:
+            elif i and i.operation == "IRET":
                 found["IRET"] += 1
         if out.reason != "limit":
             break
     return found, out
 
 
-def _opcode(machine: BareMachine) -> int:
-    """Of the next instruction, without prefixes; 0 where there is none to read."""
-    at = machine.cpu.segment("cs").base + machine.cpu.eip & 0xFFFF_FFFF
-    for _ in range(15):
-        physical = machine.translate(at)
-        if physical is None or physical >= machine.ram_size:
-            return 0
-        byte = machine.read(physical, 1)[0]
-        if byte not in PREFIXES:
-            return byte
-        at = at + 1 & 0xFFFF_FFFF
-    return 0
+#: A guest's loops come by the same bytes again and again.
+_decode = lru_cache(4096)(decode)
+
+
+def _next(machine: BareMachine) -> Instruction | Undecoded:
+    """The instruction that EIP points to."""
+    cs = machine.cpu.segment("cs")
+    bits = 32 if cs.attributes & CODE_32 else 16
+    at = cs.base + machine.cpu.eip & 0xFFFF_FFFF
+    in_page = min(LONGEST, PAGE - at % PAGE)
+    physical = machine.translate(at)
+    if physical is None or physical >= machine.ram_size:
+        return RAN_OUT
+    code = machine.read(physical, in_page)
+    i = _decode(code, bits)
+    if i is RAN_OUT:
+        with suppress(AddressError):
+            i = _decode(code + machine.read_linear(at + in_page & 0xFFFF_FFFF, LONGEST - in_page), bits)
+    return i

@@ -4,7 +4,7 @@ What the kernel may not do there raises #GP; the monitor does it to a virtual pr
 
 from ..machine.bare_machine import BareMachine
 from .guest_tables import base_of, copy_gdt, kernel_stack, put_breakpoints, read_gate
-from .instructions import Instruction, fetch
+from .instructions import FaultingInstruction, fetch
 from .trap_gates import TRAP_KIND, WITH_ERROR_CODE, Frame, TrapGates
 
 BREAKPOINT, GP, PF = 3, 13, 14
@@ -65,7 +65,7 @@ class TrapAndEmulate:
     def directory(self) -> int | None:
         return self.cr[3] if self.cr[0] >> 31 else None
 
-    def emulate(self, frame: Frame, i: Instruction) -> str:
+    def emulate(self, frame: Frame, i: FaultingInstruction) -> str:
         """Do to the virtual processor what the instruction wanted done to the real one."""
         self.meter.decide(8)  # the tree of a decoder
         frame.eip += i.length

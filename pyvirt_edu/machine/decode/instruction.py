@@ -31,6 +31,7 @@ FLOW = {
     **dict.fromkeys("INT INT1 INT3 INTO SYSENTER UD0 UD1 UD2".split(), "trap"),
 }
 
+VECTORS = {"INT1": 1, "INT3": 3, "INTO": 4}
 STRINGS = frozenset("MOVS CMPS STOS LODS SCAS INS OUTS".split())
 _LETTERS = {8: "b", 16: "w", 32: "d"}
 #: Names that tell the operand size.
@@ -218,6 +219,14 @@ class Instruction:
         """Where a relative jump or call leads."""
         last = self.operands[-1] if self.operands else None
         return last.target if isinstance(last, Relative) else None
+
+    @property
+    def vector(self) -> int | None:
+        """Of INT, INT1, INT3 and INTO."""
+        first = self.operands[0] if self.operands else None
+        if self.row.operation == "INT" and isinstance(first, Immediate):
+            return first.value
+        return VECTORS.get(self.row.operation)
 
     @property
     def memory(self) -> Memory | None:
