@@ -161,8 +161,8 @@ KERNELS = {
         "    mov dx, 0xcfc\n    in ax, dx\n    out 0xe9, al\n    in al, 0x21\n    out 0xe9, al\n" + END
     ),
     "addresses of 16 bits, a table with a base of 24": (
-        "    mov dword [0x8000], 'xyz'\n    mov dx, 0xe9\n    mov esi, 0x50008000\n    mov ecx, 0x410003\n"
-        "    cld\n    a16 rep outsb\n    shr ecx, 16\n    mov al, cl\n    out 0xe9, al\n"
+        "    mov dword [0x8000], 'xyz'\n    mov dx, 0xe9\n    mov esi, 0x50008000\n    mov ecx, 0x10003\n"
+        "    cld\n    a16 rep outsb\n    shr ecx, 16\n    lea eax, [ecx + '0']\n    out 0xe9, al\n"
         "    mov byte [gdt_pointer + 5], 0x55\n    o16 lgdt [gdt_pointer]\n    mov ax, 0x10\n    mov es, ax\n"
         + put("L") + END
     ),
