@@ -1,13 +1,13 @@
 """Operands: registers, memory, immediates and far pointers, read from the line.
 
-Memory operands also know how they are encoded: `Memory.encode` gives the ModRM byte, the SIB
-byte and the displacement (manual, volume 2, tables 2-1 to 2-3).
+Memory operands also know how wide their displacement is to be: `Memory.encode`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..decode.modrm import PAIRS_16, encode_address, signed
 from ..decode.operand_registers import REGISTERS, SEGMENTS, Register
 from .errors import AssemblyError
 from .expressions import Parser, Value
@@ -15,12 +15,6 @@ from .expressions import Parser, Value
 #: Words that give an operand's width.
 SIZES = {"byte": 8, "word": 16, "dword": 32, "fword": 48, "pword": 48, "qword": 64, "tword": 80, "tbyte": 80}
 SIZES["xword"] = 80  # as disassemblers have it
-
-#: ModRM.rm of each 16-bit base and index (table 2-1).
-_FORMS_16 = {
-    ("bx", "si"): 0, ("bx", "di"): 1, ("bp", "si"): 2, ("bp", "di"): 3,
-    ("si",): 4, ("di",): 5, ("bp",): 6, ("bx",): 7,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,45 +69,20 @@ class Memory:
             remedy = "use [dword ...] for a 32-bit address" if size == 16 else ""
             raise AssemblyError(f"address {number:#x} does not fit in {size} bits", self.column, remedy)
 
-    def _displacement(self, needs_one: bool) -> tuple[int, bytes]:
-        """ModRM.mod and the displacement: none, one byte or full."""
-        full, value = self.address_size, self.displacement
-        number = (value.number + (1 << (full - 1))) % (1 << full) - (1 << (full - 1))  # as signed
-        fits = -128 <= number < 128
-        wanted = self.displacement_size
-        if wanted is None and value.plain and number == 0 and not needs_one:
-            return 0, b""
-        if wanted == 8 and value.known and not fits:
-            raise AssemblyError(f"displacement {number} does not fit in a byte", self.column)
-        if wanted == 8 or (wanted is None and value.plain and fits):
-            return 1, (number & 0xFF).to_bytes(1, "little")
-        return 2, (number % (1 << full)).to_bytes(full // 8, "little")
-
     def encode(self, reg: int) -> bytes:
         """ModRM, SIB and displacement, with `reg` in ModRM.reg."""
-        self.check_displacement(self.address_size)
-        reg <<= 3
-        full = (self.displacement.number % (1 << self.address_size)).to_bytes(
-            self.address_size // 8, "little"
-        )
-        if self.address_size == 16:
-            names = tuple(register.name for register in (self.base, self.index) if register)
-            if not names:
-                return bytes([reg | 6]) + full  # rm 6 with mod 0: a bare address
-            rm = _FORMS_16[names]
-            mod, tail = self._displacement(needs_one=rm == 6)
-            return bytes([mod << 6 | reg | rm]) + tail
-        if self.absolute:
-            return bytes([reg | 5]) + full  # rm 5 with mod 0: a bare address
-        scale = {1: 0, 2: 1, 4: 2, 8: 3}[self.scale] << 6
+        full, value, wanted = self.address_size, self.displacement, self.displacement_size
+        self.check_displacement(full)
+        number = signed(value.number, full)
+        if wanted == 8 and not -128 <= number < 128:
+            if value.known:
+                raise AssemblyError(f"displacement {number} does not fit in a byte", self.column)
+            number = signed(number, 8)  # a guess; the next pass knows better
         if self.base is None:
-            assert self.index is not None
-            return bytes([reg | 4, scale | self.index.number << 3 | 5]) + full  # SIB base 5: none
-        mod, tail = self._displacement(needs_one=self.base.number == 5)
-        if self.index is None and self.base.number != 4:
-            return bytes([mod << 6 | reg | self.base.number]) + tail
-        index = 4 if self.index is None else self.index.number  # SIB index 4: none
-        return bytes([mod << 6 | reg | 4, scale | index << 3 | self.base.number]) + tail
+            wanted = None  # it is full anyway
+        elif wanted is None and not value.plain:
+            wanted = full
+        return encode_address(reg, self.base, self.index, self.scale, number, wanted, full)
 
 
 Operand = RegisterOperand | Immediate | FarPointer | Memory
@@ -238,10 +207,11 @@ Split = tuple[Register | None, Register | None, int]
 def _split_16(terms: list[tuple[Register, int]], column: int) -> Split:
     """Base and index of a 16-bit address."""
     ordered = sorted((register for register, _ in terms), key=lambda r: r.name not in ("bx", "bp"))
-    if any(count != 1 for _, count in terms) or tuple(r.name for r in ordered) not in _FORMS_16:
+    pair = (ordered[0], ordered[1] if len(ordered) > 1 else None)
+    if len(terms) > 2 or any(count != 1 for _, count in terms) or pair not in PAIRS_16:
         remedy = "16-bit addresses are [bx or bp + si or di + displacement]"
         raise AssemblyError("no such 16-bit address", column, remedy)
-    return ordered[0], ordered[1] if len(ordered) > 1 else None, 1
+    return *pair, 1
 
 
 def _split_32(terms: list[tuple[Register, int]], column: int) -> Split:

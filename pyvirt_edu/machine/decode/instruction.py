@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..opcodes import CONDITIONS, FLAGS_WRITTEN_UNDEFINED, Row
-from .modrm import DS, SS, STACK_BASES
+from .modrm import DS, SS, STACK_BASES, signed
 from .operand_registers import Register
 
 WIDTHS = {8: "byte", 16: "word", 32: "dword", 48: "fword", 64: "qword", 80: "tword"}
@@ -112,10 +112,10 @@ class Memory:
         self.base = base
         self.index = index
         self.scale = scale
-        half = 1 << (address_size - 1)
-        if not -half <= displacement < half:
-            displacement = ((displacement + half) & (2 * half - 1)) - half
-        self.displacement = displacement
+        half = 1 << address_size - 1
+        self.displacement = (
+            displacement if -half <= displacement < half else signed(displacement, address_size)
+        )
         self.segment = segment if segment is not None else SS if base in STACK_BASES else DS
         self.address_size = address_size
         self.displacement_size = displacement_size

@@ -40,7 +40,7 @@ from .instruction_forms import (
     Place,
     places,
 )
-from .modrm import encode_address
+from .modrm import encode_address, signed
 from .operand_registers import REGISTERS, Register
 
 ES = REGISTERS["es"]
@@ -128,7 +128,7 @@ def encode(i: Instruction, at: int | None = None) -> bytes:
                 tail += _UNSIGNED[size](operand.value)
             else:
                 fits = kind == SIGNED and operand.size == 8 and operand.value >> i.operand_size == 0
-                tail = _SIGNED[8](_as_signed(operand.value, i.operand_size))
+                tail = _SIGNED[8](signed(operand.value, i.operand_size))
             if not fits:
                 raise EncodingError(f"{operand} does not fit in {i.row} with {i.operand_size} bits")
         body = plan.opcode
@@ -152,7 +152,7 @@ def encode(i: Instruction, at: int | None = None) -> bytes:
             head += _ADDRESS_SIZE
         if relative is not None:
             end = (i.address if at is None else at) + len(head) + len(body) + (relative.size >> 3)
-            tail = _SIGNED[relative.size](_as_signed(relative.target - end, i.operand_size))
+            tail = _SIGNED[relative.size](signed(relative.target - end, i.operand_size))
     except EncodingError:
         raise
     except (KeyError, ValueError, struct.error) as error:
@@ -161,11 +161,6 @@ def encode(i: Instruction, at: int | None = None) -> bytes:
     if len(code) > LONGEST:
         raise EncodingError(f"{i} is longer than {LONGEST} bytes")
     return code
-
-
-def _as_signed(value: int, size: int) -> int:
-    half = 1 << size - 1
-    return (value + half & 2 * half - 1) - half
 
 
 def _override(memory: Memory, segment: Register | None) -> Register | None:

@@ -104,6 +104,12 @@ def _spots_32() -> Spots:
 _SPOTS = {16: _spots_16(), 32: _spots_32()}
 
 
+def signed(value: int, size: int) -> int:
+    """A number of so many bits, read as two's complement."""
+    half = 1 << size - 1
+    return (value + half & 2 * half - 1) - half
+
+
 def encode_address(
     reg: int,
     base: Register | None,

@@ -682,6 +682,7 @@ def test_agrees_with_llvm(bits: int) -> None:
         ("mov eax, [bx+eax]", 1, 11, ("mixes 16-bit and 32-bit",)),
         ("mov eax, [eax*3+ebx]", 1, 11, ("no such 32-bit address",)),
         ("mov ax, [cx]", 1, 10, ("no such 16-bit address",)),
+        ("mov ax, [bx+si+di]", 1, 10, ("no such 16-bit address",)),
         ("mov eax, ebx + 1", 1, 10, ("put it in brackets",)),
         ("lock mov [eax], eax", 1, 6, ("lock cannot go with this form",)),
         ("lock add eax, [ebx]", 1, 6, ("memory destination",)),
