@@ -181,6 +181,7 @@ def _fits(memory: Memory, place: Place, address_size: int) -> bool:
     if kind not in (SOURCE, TARGET) or (kind == TARGET and memory.segment is not ES):
         return False
     pointer = STRING_REGISTERS[address_size][kind == TARGET]
+    alone = alone and memory.address_size == address_size  # both of MOVS alike
     return memory.base is pointer and alone and not memory.displacement
 
 

@@ -463,6 +463,21 @@ def test_what_has_no_code(change: dict[str, Any]) -> None:
         replace(add, **change)
 
 
+def test_operands_of_strings_have_their_registers() -> None:
+    es_edi, esi = one("a5").operands
+    assert isinstance(esi, Memory) and encode(one("67 a5")) == b"\x67\xa5"
+    for other in (
+        Memory(32, ECX),
+        Memory(32, register("si")),
+        Memory(32, register("esi"), address_size=16),
+        Memory(32, register("esi"), displacement=4),
+    ):
+        with pytest.raises(EncodingError):
+            replace(one("a5"), operands=(es_edi, other))
+    with pytest.raises(EncodingError):  # no prefix moves it
+        replace(one("a5"), operands=(Memory(32, EDI, segment=register("fs")), esi))
+
+
 def test_copies_are_equal() -> None:
     i = one("64 8b 44 8d f8")
     assert pickle.loads(pickle.dumps(i)) == i == copy.deepcopy(i)
