@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..machine.decode.instruction_decoder import decode
+from ..machine.opcodes import opcode
 from .descriptors import Gate
 from .trap_gates import TrapGates
 

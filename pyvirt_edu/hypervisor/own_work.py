@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 
+from ..machine.bare_machine import BareMachine
 from ..machine.decode.instruction import Instruction
 from ..machine.decode.instruction_decoder import RAN_OUT, Undecoded, decode
 from ..machine.errors import AddressError

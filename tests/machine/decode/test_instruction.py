@@ -19,6 +19,7 @@ import pytest
 from capstone import x86_const
 
 from pyvirt_edu import assemble
+from pyvirt_edu.machine.bare_machine import BareMachine
 from pyvirt_edu.machine.decode.instruction import (
     FarPointer,
     Immediate,
@@ -30,7 +31,6 @@ from pyvirt_edu.machine.decode.instruction_decoder import RAN_OUT, TOO_LONG, UND
 from pyvirt_edu.machine.decode.instruction_encoder import EncodingError, encode, make, replace, shortest
 from pyvirt_edu.machine.decode.operand_registers import Register, register
 from pyvirt_edu.machine.decode.uops import U_FAULT
-from pyvirt_edu.machine.machine import Machine
 from pyvirt_edu.machine.opcodes import ROWS, Row
 
 from ..random_code import PREFIXES, immediate_bytes
@@ -202,7 +202,7 @@ def test_verdicts_of_the_core(bits: int) -> None:
 )
 def test_registers_that_do_not_exist(code: str) -> None:
     """MOV to CS, to a seventh segment register, to and from CR1, CR5 ...: #UD when executed, too."""
-    machine = Machine(ram="1MiB", devices=(), history=False)
+    machine = BareMachine(ram="1MiB", devices=(), history=False)
     machine.load(bytes.fromhex(code), at=AT)
     machine.enter_protected_mode(eip=AT, esp=0x7000)
     machine.break_on(6)
