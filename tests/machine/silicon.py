@@ -13,12 +13,15 @@ import os
 import platform
 import re
 import signal
+import struct
 import subprocess
 import sys
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
+
+import numpy as np
 
 from pyvirt_edu import Machine
 from pyvirt_edu.machine.memory.hostaccess_ops import HOST_FLUSH_TLB, HOST_UPDATE_SEGMENTS
@@ -63,6 +66,10 @@ signal.alarm(300)
 libc.ptrace({PTRACE_TRACEME}, 0, None, None)
 os.kill(os.getpid(), signal.SIGSTOP)
 """
+
+
+#: The same with an invalid operation that waits, unmasked: FCW, FSW
+PENDING = (0x37E, 0x8081)
 
 
 class Trap(NamedTuple):
@@ -111,6 +118,10 @@ class Silicon:
 
     def write(self, address: int, data: bytes) -> None:
         os.pwrite(self.memory, data, address)
+
+    def exception_waits(self) -> None:
+        """From now on every instruction finds an x87 exception pending."""
+        self.x87[0:4] = struct.pack("<HH", *PENDING)
 
     def run(self, code: bytes, registers: dict[str, int], place: int = CODE) -> str:
         """Run one instruction and say what became of it: a value of `KIND`."""
@@ -176,6 +187,10 @@ class Ours:
 
     def write(self, address: int, data: bytes) -> None:
         self.machine.write(address, data)
+
+    def exception_waits(self) -> None:
+        words = self.template.view(np.uint64)
+        words[[at.X87_CONTROL, at.X87_STATUS]] = PENDING
 
     def run(self, code: bytes, registers: dict[str, int], place: int = CODE) -> str:
         """Run one instruction and say what a program on a kernel would see of it."""

@@ -144,6 +144,18 @@ def test_x87_register_forms(ours: Ours, silicon: Silicon) -> None:
     compare(ours, silicon, escapes, 511)
 
 
+def test_x87_exception_that_waits() -> None:
+    """#UD, then #MF, and only then what is wrong with the operand; WAIT and the FN forms among them."""
+    forms = [reg << 3 | rm for reg in range(8) for rm in (0, 1, 0xC0, 0xC1)]
+    escapes = [bytes([opcode, form]) for opcode in range(0xD8, 0xE0) for form in forms]
+    side = Ours()
+    side.exception_waits()
+    with Silicon() as child:
+        child.exception_waits()
+        compare(side, child, [*escapes, b"\x9b"], 250)
+        assert child.run(b"\xd9\x01".ljust(16, FILL), REGISTERS) == "FPE"  # fld dword [ecx]
+
+
 @intel
 @pytest.mark.parametrize("prefix", [b"", b"\xf0"], ids=["plain", "LOCK"])
 def test_every_opcode(ours: Ours, silicon: Silicon, prefix: bytes) -> None:
