@@ -215,7 +215,6 @@ emit_recipe = dispatcher(
     ((number, f"recipe_{name}") for number, name in enumerate(RECIPES)),
     {"op": "op"},
     {**vars(recipes), **vars(recipes_flow), "__name__": __name__},
-    core,
 )
 
 

@@ -12,7 +12,7 @@ import linecache
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..state.jit import core_hot
+from ..state.jit import core
 
 
 def _call(text: str, values: Mapping[str, str], space: Mapping[str, Any]) -> str:
@@ -40,13 +40,12 @@ def dispatcher(
     calls: Iterable[tuple[int, str]],
     values: Mapping[str, str],
     space: dict[str, Any],
-    flavour: Callable[..., Any] = core_hot,
 ) -> Callable[..., Any]:
     """A function of the processor, ``name(*parameters)``, that makes one of many calls.
 
     The second parameter is the number of the call. `calls` are numbers and texts such as
     ``divide(signed=1)``; the functions are looked up in `space`, a module's globals. `values`
-    are what their other parameters are given. `flavour` is the decorator.
+    are what their other parameters are given.
     """
     values = {parameters[0]: parameters[0], **values}
     arms: dict[str, list[int]] = {}
@@ -62,4 +61,4 @@ def dispatcher(
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     made: dict[str, Any] = {}
     exec(compile(source, file, "exec"), space, made)
-    return flavour(made[name])
+    return core(made[name])  # not inlined by force: that costs a fifth of a unit's compile time
