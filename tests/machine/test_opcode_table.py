@@ -17,7 +17,7 @@ import pytest
 
 from pyvirt_edu.machine import opcodes
 from pyvirt_edu.machine.decode import decoder_tables
-from pyvirt_edu.machine.decode.dispatch import dispatcher
+from pyvirt_edu.machine.decode.dispatch import unit_by_rows
 from pyvirt_edu.machine.decode.operations import calls
 from pyvirt_edu.machine.opcodes import ROWS, rows_for
 from pyvirt_edu.machine.state.jit import unit_module
@@ -59,7 +59,7 @@ def test_an_instruction_is_a_row_and_a_function(tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     insert(copy / Path(opcodes.__file__).relative_to(PACKAGE), '"""\n\nCONDITIONS', ROW)
     (unit,) = copy.rglob("arithmetic.py")
-    insert(unit, "arithmetic_instruction = dispatcher(", FUNCTION)
+    insert(unit, "assist_arithmetic = unit_by_rows(", FUNCTION)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], cwd=tmp_path, env=environment, capture_output=True, text=True
@@ -95,9 +95,8 @@ def test_a_word_without_meaning_is_refused(columns: str) -> None:
 
 
 def test_a_function_that_a_row_names_must_be_there() -> None:
-    space = {"__name__": "a_unit"}
-    with pytest.raises(NameError, match="names halt, which a_unit does not have"):
-        dispatcher("f", ("m", "op"), [(0, "halt")], {}, space)
+    with pytest.raises(NameError, match="names push_flags, which a_unit does not have"):
+        unit_by_rows("system", {"__name__": "a_unit"})
 
 
 def spelled(nodes: list[ast.expr]) -> bool:
@@ -156,4 +155,5 @@ def test_a_unit_imports_nothing_in_vain(unit: str) -> None:
     imported = {a.name for n in tree.body if isinstance(n, ast.ImportFrom) for a in n.names}
     named = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
     rows = " ".join(call for _, call in calls(unit))
-    assert imported - named - set(re.findall(r"\w+", rows)) <= {"annotations"}
+    texts = " ".join(n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and n.value in imported)
+    assert imported - named - set(re.findall(r"\w+", f"{rows} {texts}")) <= {"annotations"}

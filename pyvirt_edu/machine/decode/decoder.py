@@ -43,13 +43,12 @@ from .decoder_tables import (
     ROW_OPERATION,
     ROW_RECIPE,
 )
-from .dispatch import dispatcher
+from .dispatch import recipes_by_number
 from .emit import (
     emit,
     place_of,
     size_of,
 )
-from .operations import RECIPES
 from .scratch import (
     D_ADDRESS,
     D_BASE,
@@ -208,14 +207,7 @@ def fetch_immediates(m):
             d[D_IMMEDIATE] = offset | fetch(m, 2) << 32
 
 
-#: Dispatch on the recipe's number.
-emit_recipe = dispatcher(
-    "emit_recipe",
-    ("m", "recipe", "op"),
-    ((number, f"recipe_{name}") for number, name in enumerate(RECIPES)),
-    {"op": "op"},
-    {**vars(recipes), **vars(recipes_flow), "__name__": __name__},
-)
+emit_recipe = recipes_by_number((recipes, recipes_flow), globals())
 
 
 @core

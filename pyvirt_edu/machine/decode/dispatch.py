@@ -10,9 +10,11 @@ import ast
 import inspect
 import linecache
 from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
-from ..state.jit import core
+from ..state.jit import core, unit
+from .operations import RECIPES, UNIT_VALUES, calls
 
 
 def _call(text: str, values: Mapping[str, str], space: Mapping[str, Any]) -> str:
@@ -34,31 +36,48 @@ def _call(text: str, values: Mapping[str, str], space: Mapping[str, Any]) -> str
     return f"{name}({', '.join(arguments)})"
 
 
-def dispatcher(
-    name: str,
-    parameters: tuple[str, ...],
-    calls: Iterable[tuple[int, str]],
-    values: Mapping[str, str],
-    space: dict[str, Any],
-) -> Callable[..., Any]:
-    """A function of the processor, ``name(*parameters)``, that makes one of many calls.
-
-    The second parameter is the number of the call. `calls` are numbers and texts such as
-    ``divide(signed=1)``; the functions are looked up in `space`, a module's globals. `values`
-    are what their other parameters are given.
-    """
-    values = {parameters[0]: parameters[0], **values}
+def _chain(
+    number: str, calls: Iterable[tuple[int, str]], values: Mapping[str, str], space: Mapping[str, Any]
+) -> list[str]:
+    """The comparisons of `number`, a call behind each."""
     arms: dict[str, list[int]] = {}
-    for number, text in calls:
-        arms.setdefault(_call(text, values, space), []).append(number)
-    lines, word = [f"def {name}({', '.join(parameters)}):"], "if"
+    for n, text in calls:
+        arms.setdefault(_call(text, values, space), []).append(n)
+    lines, word = [], "if"
     for call, numbers in arms.items():
-        test = " or ".join(f"{parameters[1]} == {number}" for number in numbers)
-        lines += [f"    {word} {test}:", f"        {call}"]
+        test = " or ".join(f"{number} == {n}" for n in numbers)
+        lines += [f"{word} {test}:", f"    {call}"]
         word = "elif"
-    source = "\n".join(lines) + "\n"
+    return lines
+
+
+def _function(header: str, body: list[str], space: dict[str, Any]) -> Callable[..., Any]:
+    """A function of a module, made from lines of source that debuggers and `inspect` find too."""
+    name = header.partition("(")[0]
+    source = "".join([f"def {header}:\n", *(f"    {line}\n" for line in body)])
     file = f"<{name} of {space['__name__']}>"
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     made: dict[str, Any] = {}
     exec(compile(source, file, "exec"), space, made)
-    return core(made[name])  # not inlined by force: that costs a fifth of a unit's compile time
+    return made[name]  # type: ignore[no-any-return]
+
+
+def recipes_by_number(modules: Iterable[ModuleType], space: dict[str, Any]) -> Callable[..., Any]:
+    """``emit_recipe(m, recipe, op)``: the recipe with that number, from the modules that have it."""
+    names = {name: value for module in modules for name, value in vars(module).items()}
+    calls = ((n, f"recipe_{name}") for n, name in enumerate(RECIPES))
+    body = _chain("recipe", calls, {"m": "m", "op": "op"}, names | space)
+    return core(_function("emit_recipe(m, recipe, op)", body, names | space))
+
+
+def unit_by_rows(name: str, space: dict[str, Any], before: str = "", after: str = "") -> Callable[..., Any]:
+    """The unit ``assist_name(m, op, operands, immediate)``: what its rows ask for, by number.
+
+    `space` is the module's globals. If there is `before`, it must return 1 for the instruction to
+    be executed. `after` returns what the unit does, else 0: 1 lets the loop go on at once.
+    """
+    body = _chain("op", calls(name), UNIT_VALUES, space)
+    body.append(f"return {_call(after, UNIT_VALUES, space) if after else 0}")
+    if before:
+        body = [f"if {_call(before, UNIT_VALUES, space)}:", *(f"    {line}" for line in body), "return 0"]
+    return unit(_function(f"assist_{name}(m, op, operands, immediate)", body, space))

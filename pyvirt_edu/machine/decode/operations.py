@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..opcodes import ROWS, Action
+from .uops import MANNER
 
 #: What the parameters of a unit's functions are given, by name; emit_assist packs the operands.
 UNIT_VALUES = {
+    "m": "m",
     "op": "op",
     "size": "operands & 0xFF",
     "address_size": "operands >> 8 & 0xFF",
@@ -19,6 +21,7 @@ UNIT_VALUES = {
     "reg": "operands >> 24 & 0xFF",
     "repeat": "operands >> 32 & 0xFF",
     "in_memory": "operands >> 40 & 1",
+    "manner": f"operands >> {MANNER}",
     "immediate": "immediate",
     # of the x87: the operand's format, how many registers to pop, the opcode's 11 bits, ST(i)
     "operand": "operands & 0xFF",

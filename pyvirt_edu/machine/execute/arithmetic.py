@@ -2,13 +2,12 @@
 
 Each function follows the operation section of its page in the manual (volume 2). Signed
 multiplication and division work on magnitudes and put the sign back, so that everything
-stays unsigned.
+stays unsigned. Operands lie in T0, T3 and T4, as a row or its recipe says.
 """
 
 from __future__ import annotations
 
-from ..decode.dispatch import dispatcher
-from ..decode.operations import UNIT_VALUES, calls
+from ..decode.dispatch import unit_by_rows
 from ..memory.access import probe_segment_write, read_segment, write_segment
 from ..state.flags import (
     carries_from,
@@ -20,7 +19,7 @@ from ..state.flags import (
     size_mask,
 )
 from ..state.handles import cpu, fault
-from ..state.jit import core, unit
+from ..state.jit import core
 from ..state.layout import AF, CC_CARRIES, CC_RESULT, CF, DE, EVENT, RAX, RBX, RCX, RDX, T0, T1, T3, T4, ZF
 from .shifts import double_shift, shift
 
@@ -256,17 +255,4 @@ def set_al_on_carry(m):
     set_low_register(c, RAX, 1, 0 - carry(c[CC_CARRIES]))
 
 
-arithmetic_instruction = dispatcher(
-    "arithmetic_instruction",
-    ("m", "op", "operands", "immediate"),
-    calls("arithmetic"),
-    UNIT_VALUES,
-    globals(),
-)
-
-
-@unit
-def assist_arithmetic(m, op, operands, immediate):
-    """One instruction; the operands lie in T0, T3 and T4, as its row or recipe says."""
-    arithmetic_instruction(m, op, operands, immediate)
-    return 0
+assist_arithmetic = unit_by_rows("arithmetic", globals())

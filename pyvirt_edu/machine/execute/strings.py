@@ -11,18 +11,8 @@ the same counts, and stops short of everything but plain RAM that the TLB knows.
 
 from __future__ import annotations
 
-from ..decode.dispatch import dispatcher
-from ..decode.operations import (
-    OP_CMPS,
-    OP_INS,
-    OP_LODS,
-    OP_MOVS,
-    OP_OUTS,
-    OP_SCAS,
-    OP_STOS,
-    UNIT_VALUES,
-    calls,
-)
+from ..decode.dispatch import unit_by_rows
+from ..decode.operations import OP_CMPS, OP_INS, OP_LODS, OP_MOVS, OP_OUTS, OP_SCAS, OP_STOS
 from ..decode.uops import COST_PORT, COST_STRING
 from ..memory.access import (
     probe_segment_write,
@@ -50,7 +40,7 @@ from ..state.handles import (
     store_u64,
     tlb,
 )
-from ..state.jit import core, unit
+from ..state.jit import core
 from ..state.layout import (
     A20_MASK,
     ATTENTION,
@@ -402,13 +392,4 @@ def string_instruction(m, op, size, address_size, seg, repeat):
         iterate_while(m, op, size, mask, seg, repeat)
 
 
-one_string_instruction = dispatcher(
-    "one_string_instruction", ("m", "op", "operands", "immediate"), calls("string"), UNIT_VALUES, globals()
-)
-
-
-@unit
-def assist_string(m, op, operands, immediate):
-    """One string instruction; `operands` is packed as emit_assist says."""
-    one_string_instruction(m, op, operands, immediate)
-    return 0
+assist_string = unit_by_rows("string", globals())

@@ -7,11 +7,9 @@ functions that are imported here.
 
 from __future__ import annotations
 
-from ..decode.dispatch import dispatcher
-from ..decode.operations import UNIT_VALUES, calls
-from ..decode.uops import AS_PORT, AS_PROTECTED, MANNER
-from ..memory.privilege import require_ring_0
-from ..memory.segment_cache import is_protected
+from ..decode.dispatch import unit_by_rows
+from ..decode.uops import AS_PORT
+from ..memory.privilege import exists, require_ring_0
 from ..protection.descriptor_tables import (
     load_local_table,
     load_table,
@@ -19,8 +17,8 @@ from ..protection.descriptor_tables import (
     store_selector,
     store_table,
 )
-from ..state.handles import cpu, fault
-from ..state.jit import core, unit
+from ..state.handles import cpu
+from ..state.jit import core
 from ..state.layout import (
     ATTENTION,
     CR0,
@@ -32,7 +30,6 @@ from ..state.layout import (
     T0,
     T1,
     TR,
-    UD,
 )
 from .control_registers import (
     clear_task_switched,
@@ -101,19 +98,13 @@ def flush_caches(m):
     require_ring_0(m)
 
 
-system_instruction = dispatcher(
-    "system_instruction", ("m", "op", "operands", "immediate"), calls("system"), UNIT_VALUES, globals()
-)
-
-
-@unit
-def assist_system(m, op, operands, immediate):
-    """Execute one system instruction; `operands` is packed as emit_assist says. Returns 1 if
-    nothing has changed that the loop would have to take up."""
-    if operands >> MANNER & AS_PROTECTED and not is_protected(m):
-        return fault(m, UD, 0)
-    system_instruction(m, op, operands, immediate)
+@core
+def unnoticed(m, manner):
+    """1 after IN or OUT if nothing has changed that the loop would have to take up."""
     c = cpu(m)
-    if operands >> MANNER & AS_PORT and (c[EVENT] | c[ATTENTION] | c[STOP]) == 0:
+    if manner & AS_PORT and (c[EVENT] | c[ATTENTION] | c[STOP]) == 0:
         return 1
     return 0
+
+
+assist_system = unit_by_rows("system", globals(), before="exists", after="unnoticed")

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from ..decode.uops import AS_PROTECTED
 from ..state.handles import cpu, fault
 from ..state.jit import core
-from ..state.layout import CPL, EFLAGS, GP
+from ..state.layout import CPL, EFLAGS, GP, UD
+from .segment_cache import is_protected
+
+
+@core
+def exists(m, manner):
+    """#UD unless the row's instruction exists in this mode."""
+    if manner & AS_PROTECTED and not is_protected(m):
+        return fault(m, UD, 0)
+    return 1
 
 
 @core

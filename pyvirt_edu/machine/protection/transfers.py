@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..decode.dispatch import dispatcher
-from ..decode.operations import OP_CALLF, OP_LAR, OP_LSL, OP_VERR, OP_VERW, UNIT_VALUES, calls
-from ..decode.uops import AS_PROTECTED, COST_GATE, MANNER
+from ..decode.dispatch import unit_by_rows
+from ..decode.operations import OP_CALLF, OP_LAR, OP_LSL, OP_VERR, OP_VERW
+from ..decode.uops import COST_GATE
 from ..memory.access import read_segment, word_operand, write_segment
-from ..memory.segment_cache import is_protected, is_real, set_cpl, set_descriptor, stack_mask
+from ..memory.privilege import exists
+from ..memory.segment_cache import is_real, set_cpl, set_descriptor, stack_mask
 from ..state.flags import read_eflags, set_arithmetic
 from ..state.handles import call_unit, charge, costs, cpu, fault
-from ..state.jit import UNIT_DELIVER, core, unit
+from ..state.jit import UNIT_DELIVER, core
 from ..state.layout import (
     ARITHMETIC,
     ATTENTION,
@@ -365,15 +366,4 @@ def jump_far(m, op, size, immediate, in_memory, seg, address_size):
     far_transfer(m, pointer >> 32, pointer & 0xFFFFFFFF, size, np.uint64(op == OP_CALLF))
 
 
-transfer_instruction = dispatcher(
-    "transfer_instruction", ("m", "op", "operands", "immediate"), calls("transfer"), UNIT_VALUES, globals()
-)
-
-
-@unit
-def assist_transfer(m, op, operands, immediate):
-    """One instruction of this group; `operands` is packed as emit_assist says."""
-    if operands >> MANNER & AS_PROTECTED and not is_protected(m):
-        return fault(m, UD, 0)
-    transfer_instruction(m, op, operands, immediate)
-    return np.uint64(0)
+assist_transfer = unit_by_rows("transfer", globals(), before="exists")

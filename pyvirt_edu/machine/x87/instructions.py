@@ -10,7 +10,7 @@ A store faults before it changes anything, too.
 
 from __future__ import annotations
 
-from ..decode.dispatch import dispatcher
+from ..decode.dispatch import unit_by_rows
 from ..decode.operations import (
     OP_FADD,
     OP_FCHS,
@@ -34,8 +34,6 @@ from ..decode.operations import (
     OP_FYL2X,
     OP_FYL2XP1,
     OP_WAIT,
-    UNIT_VALUES,
-    calls,
 )
 from ..decode.uops import (
     AS_CONTROL,
@@ -47,13 +45,12 @@ from ..decode.uops import (
     FORMAT_INT64,
     FORMAT_REGISTER,
     FORMAT_SINGLE,
-    MANNER,
     TO_STI,
 )
 from ..memory.access import probe_segment_write, write_segment
 from ..state.flags import read_eflags, set_arithmetic
 from ..state.handles import call_unit, cpu, fault, ports
-from ..state.jit import UNIT_DEVICES, UNIT_X87_SERIES, core, unit
+from ..state.jit import UNIT_DEVICES, UNIT_X87_SERIES, core
 from ..state.layout import (
     CF,
     CR0,
@@ -618,17 +615,12 @@ def load_constant(m, op, i):
     push_number(m, cpu(m)[T2], cpu(m)[T3], 0)
 
 
-x87_instruction = dispatcher(
-    "x87_instruction", ("m", "op", "operands", "immediate"), calls("x87"), UNIT_VALUES, globals()
-)
-
-
-@unit
-def assist_x87(m, op, operands, opcode):
-    """Execute one x87 instruction; `operands` is packed as emit_assist says."""
-    manner = operands >> MANNER
-    if may_go_on(m, op, manner):
-        x87_instruction(m, op, operands, opcode)
-        if manner & AS_CONTROL == 0 and cpu(m)[EVENT] == 0:
-            note_instruction(m, opcode, operands >> 40 & 1, operands >> 16 & 7)
+@core
+def note(m, manner, opcode, in_memory, seg):
+    """Instructions on numbers leave where they and their operand were."""
+    if manner & AS_CONTROL == 0 and cpu(m)[EVENT] == 0:
+        note_instruction(m, opcode, in_memory, seg)
     return 0
+
+
+assist_x87 = unit_by_rows("x87", globals(), before="may_go_on", after="note")
