@@ -19,6 +19,7 @@ import html
 from typing import Any
 
 from .costs import CostModel
+from .decode.decoder_tables import decoder_tables
 from .errors import ConfigurationError
 from .exits import REASONS
 from .python_side.start_states import StartStates
@@ -55,7 +56,8 @@ class BareMachine(Rewindable, StartStates):
                 "bring your own with on_port and on_mmio"
             )
         self.costs = costs or CostModel()
-        super().__init__(Arrays(size, cpus, self.costs.array(), firmware), history)
+        arrays = Arrays(size, cpus, self.costs.array(), decoder_tables(), firmware)
+        super().__init__(arrays, history)
         self.offered_ram = size  # what a kernel is told of
         self.reset()
 

@@ -8,6 +8,7 @@ import pytest
 
 from pyvirt_edu import Machine, assemble
 from pyvirt_edu.machine.costs import CostModel
+from pyvirt_edu.machine.decode.decoder_tables import decoder_tables
 from pyvirt_edu.machine.state import jit
 from pyvirt_edu.machine.state import layout as L
 from pyvirt_edu.machine.state.arrays import Arrays
@@ -35,7 +36,7 @@ class Pair:
     def __init__(self) -> None:
         start = Machine(ram="1MiB", devices=(), history=False)
         start.enter_protected_mode(eip=0x10000, esp=0x90000)
-        self.arrays = Arrays(1 << 20, 2, CostModel().array())
+        self.arrays = Arrays(1 << 20, 2, CostModel().array(), decoder_tables())
         self.arrays.connect(jit.entry_points())
         self.arrays.words[:] = start._a.words
         self.call = jit.ENTRY_TYPE(jit.entry_points()["run"])

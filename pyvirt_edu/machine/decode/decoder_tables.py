@@ -8,8 +8,11 @@ others.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
+from ..costs import COST_CLASSES
 from ..opcodes import ROWS, Row
 from ..state.jit import UNITS
 from . import uops as u
@@ -156,11 +159,12 @@ def _row(row: Row) -> tuple[int, ...]:
     )
     fixed = sum(_FORMATS.get(word, 0) for word in action.words)
     fixed += sum(_SEGMENTS.get(code, 0) for code in row.operands)
-    cost = u.COST_CLASSES.index(action.cost.upper())
+    cost = COST_CLASSES.index(action.cost.upper())
     recipe = RECIPES.index(action.recipe)
     return recipe, _asked_of_recipe(row), operands, _flags(row), cost, _assist(row), fixed
 
 
+@cache
 def decoder_tables() -> tuple[np.ndarray, np.ndarray]:
     """The two arrays: row numbers + 1 (0: #UD), and uint64[8192] rows of 8 words.
 

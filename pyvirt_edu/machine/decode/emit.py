@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..costs import COST_LOAD, COST_STORE
 from ..state.handles import costs, row_table, uops
 from ..state.jit import core
 from ..state.layout import RAX, SS, ZERO
@@ -61,8 +62,6 @@ from .scratch import (
     scratch,
 )
 from .uops import (
-    COST_LOAD,
-    COST_STORE,
     MANNER,
     U_ADD32,
     U_ALU8,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..costs import COST_STORE
 from ..state.handles import costs, uops
 from ..state.jit import core
 from ..state.layout import DS, RAX, RBX, RCX, RDX, T0, T1, T2, T3, T4, UD, ZERO
@@ -52,7 +53,6 @@ from .scratch import (
 )
 from .uops import (
     A_ADD,
-    COST_STORE,
     U_BIT_OFFSET,
     U_BIT_SCAN,
     U_BIT_TEST,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..costs import COST_LOAD, COST_STORE
 from ..state.handles import costs, row_table, uops
 from ..state.jit import core
 from ..state.layout import CS, RBP, RDX, RSP, SELECTOR, T0, T1, T3, T4, T5, T6, UD, ZERO
@@ -64,8 +65,6 @@ from .uops import (
     AS_PORT,
     AS_WORD,
     AS_WRITES,
-    COST_LOAD,
-    COST_STORE,
     U_CALL32,
     U_CHECK_TARGET,
     U_JUMP,

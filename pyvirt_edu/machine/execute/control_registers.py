@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..decode.uops import COST_CONTROL, COST_FLUSH
+from ..costs import COST_CONTROL, COST_FLUSH
 from ..memory.access import word_operand
 from ..memory.paging import load_pdptes, pdptes_are_valid
-from ..memory.privilege import require_ring_0
 from ..memory.segment_cache import update_ends, update_mode
 from ..memory.tlb import flush_fast, flush_for_cr3, flush_tlb, invalidate_page
+from ..protection.privilege import require_ring_0
 from ..state.handles import charge, costs, cpu, fault
 from ..state.jit import core
 from ..state.layout import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..memory.privilege import require_ring_0
 from ..memory.tlb import flush_fast
+from ..protection.privilege import require_ring_0
 from ..state.handles import cpu, fault
 from ..state.jit import core
 from ..state.layout import ATTENTION, CR4, CR4_DE, DB, DR, DR6, DR7, T0, UD

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..memory.access import read_segment
-from ..memory.privilege import io_privilege
 from ..memory.segment_cache import stack_mask
+from ..protection.privilege import io_privilege
 from ..protection.segments import push, set_stack_pointer
 from ..state.flags import get_arithmetic, read_eflags, set_arithmetic, write_eflags
 from ..state.handles import cpu, fault

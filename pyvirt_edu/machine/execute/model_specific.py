@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..memory.privilege import require_ring_0
+from ..protection.privilege import require_ring_0
 from ..state.handles import cpu, fault
 from ..state.jit import core
 from ..state.layout import (

@@ -11,9 +11,9 @@ the same counts, and stops short of everything but plain RAM that the TLB knows.
 
 from __future__ import annotations
 
+from ..costs import COST_PORT, COST_STRING
 from ..decode.dispatch import unit_by_rows
 from ..decode.operations import OP_CMPS, OP_INS, OP_LODS, OP_MOVS, OP_OUTS, OP_SCAS, OP_STOS
-from ..decode.uops import COST_PORT, COST_STRING
 from ..memory.access import (
     probe_segment_write,
     program_access,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from ..decode.dispatch import unit_by_rows
 from ..decode.uops import AS_PORT
-from ..memory.privilege import exists, require_ring_0
 from ..protection.descriptor_tables import (
     load_local_table,
     load_table,
@@ -17,6 +16,7 @@ from ..protection.descriptor_tables import (
     store_selector,
     store_table,
 )
+from ..protection.privilege import exists, require_ring_0
 from ..state.handles import cpu
 from ..state.jit import core
 from ..state.layout import (

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..decode.uops import COST_WALK
+from ..costs import COST_WALK
 from ..state.handles import charge, costs, cpu, fault
 from ..state.jit import core, core_hot
 from ..state.layout import (

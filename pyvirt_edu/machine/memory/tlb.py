@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..decode.uops import COST_FLUSH, COST_TLB_MISS
+from ..costs import COST_FLUSH, COST_TLB_MISS
 from ..state.handles import charge, costs, cpu, fast, tlb
 from ..state.jit import core, core_hot
 from ..state.layout import (

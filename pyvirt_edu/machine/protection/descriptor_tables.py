@@ -11,7 +11,6 @@ from ..memory.access import (
     write,
     write_segment,
 )
-from ..memory.privilege import require_ring_0
 from ..memory.segment_cache import null_segment, set_descriptor
 from ..state.handles import cpu, fault
 from ..state.jit import core
@@ -29,6 +28,7 @@ from ..state.layout import (
     T1,
     TR,
 )
+from .privilege import require_ring_0
 from .segments import read_descriptor
 
 WORD32 = 0xFFFF_FFFF

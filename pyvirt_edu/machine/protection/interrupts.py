@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..decode.uops import COST_EXCEPTION
+from ..costs import COST_EXCEPTION
 from ..memory.access import (
     count_access,
     fast_place,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..decode.uops import COST_TASK
+from ..costs import COST_TASK
 from ..memory.access import probe_write, read, write
 from ..memory.descriptor_fields import descriptor_base, descriptor_limit
 from ..memory.paging import load_pdptes, pdptes_are_valid

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..costs import COST_GATE
 from ..decode.dispatch import unit_by_rows
 from ..decode.operations import OP_CALLF, OP_LAR, OP_LSL, OP_VERR, OP_VERW
-from ..decode.uops import COST_GATE
 from ..memory.access import read_segment, word_operand, write_segment
-from ..memory.privilege import exists
 from ..memory.segment_cache import is_real, set_cpl, set_descriptor, stack_mask
 from ..state.flags import read_eflags, set_arithmetic
 from ..state.handles import call_unit, charge, costs, cpu, fault
@@ -59,6 +58,7 @@ from ..state.layout import (
 )
 from .far_transfers import far_return, far_transfer, probe_stack, pushed, width_mask
 from .iret import interrupt_return
+from .privilege import exists
 from .segments import (
     H_CODE,
     H_CODE_OR_DATA,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 
 import numpy as np
 
-from ..decode.decoder_tables import decoder_tables
 from ..errors import ConfigurationError
 from . import jit
 from .handles import DECODE_WORDS, ROW_ROOM, ROW_WORDS
@@ -97,15 +95,17 @@ def parse_size(text: str | int) -> int:
     return size
 
 
-@cache
-def _tables() -> tuple[np.ndarray, np.ndarray]:
-    return decoder_tables()
-
-
 class Arrays:
     """Everything the core reads and writes. All memory is NumPy's; the handle has pointers."""
 
-    def __init__(self, ram: int, cpus: int, costs: np.ndarray, firmware: bool = False) -> None:
+    def __init__(
+        self,
+        ram: int,
+        cpus: int,
+        costs: np.ndarray,
+        tables: tuple[np.ndarray, np.ndarray],
+        firmware: bool = False,
+    ) -> None:
         places = ram + ROM_SIZE if firmware else ram
         try:
             self.ram = np.zeros(places, np.uint8)
@@ -133,7 +133,7 @@ class Arrays:
         self.watches = np.zeros(4 * MAX_BREAKPOINTS, np.uint64)
         self.trace = np.zeros(TRACE_WORDS, np.uint64)
         self.trace_cpu = np.zeros(CPU_WORDS, np.uint64)
-        decode, rows = _tables()
+        decode, rows = tables
         self.decode = np.zeros(DECODE_WORDS, np.uint64)
         self.decode[: len(decode)] = decode
         self.rows = np.zeros(ROW_ROOM * ROW_WORDS, np.uint64)  # the decoder keeps scratch words behind

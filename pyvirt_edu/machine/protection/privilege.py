@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..decode.uops import AS_PROTECTED
+from ..memory.segment_cache import is_protected
 from ..state.handles import cpu, fault
 from ..state.jit import core
 from ..state.layout import CPL, EFLAGS, GP, UD
-from .segment_cache import is_protected
 
 
 @core
