@@ -30,7 +30,7 @@ differ from the physical base. When one address appears with two different bytes
 code changed itself; steps then say which row they ran.
 
 `pack` turns it into what travels to the browser: the same facts in arrays, registers by number.
-`states` walks it in Python, as player.js does in the browser.
+`states` walks it in Python, as tape.js does in the browser.
 """
 
 from __future__ import annotations
@@ -52,9 +52,6 @@ REGISTER_ORDER = (
     *("eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "eip", "eflags"),
     *("cs", "ss", "ds", "es", "fs", "gs", "cr0", "cr2", "cr3", "cr4"),
 )
-#: Name and bit of every flag that is shown (manual 1, section 3.4.3).
-FLAGS = {"CF": 0, "PF": 2, "AF": 4, "ZF": 6, "SF": 7, "TF": 8, "IF": 9, "DF": 10, "OF": 11}
-FLAGS |= {"NT": 14, "RF": 16, "VM": 17, "AC": 18, "VIF": 19, "VIP": 20, "ID": 21}
 STACK_ABOVE, STACK_MOST = 16, 256
 WINDOW_MOST = 512  # bytes of a window that the player makes by itself
 SOURCE_ABOVE, SOURCE_BELOW = 40, 2  # lines of source shown around one that was run
@@ -63,13 +60,6 @@ PAGE = 4096
 
 class DocumentError(ValueError):
     """A trace document that cannot be shown, with the reason."""
-
-
-def flag_text(value: int) -> str:
-    """EFLAGS as the names of the bits that are set, as `Trace` prints them."""
-    names = [name for name, bit in FLAGS.items() if value >> bit & 1]
-    level = value >> 12 & 3
-    return " ".join(names + ([f"IOPL={level}"] if level else [])) or "-"
 
 
 # --- from a trace ----------------------------------------------------------------------
@@ -366,7 +356,7 @@ def _fill_windows(found: Document, past: PastMemory | None, first: int) -> None:
 
 
 def pack(found: Document) -> Document:
-    """The document in its short form, as player.js reads it."""
+    """The document in its short form, as tape.js reads it."""
     registers = dict(found["start"]["registers"])
     for step in found["steps"]:
         for name in step["registers"]:

@@ -20,12 +20,13 @@ from typing import Any, Protocol
 
 from ..computer import Machine
 from ..machine.assembler import assemble
+from ..machine.registers import FLAG_NAMES
 from .prompts import _somebody_there
 
 CODE, DATA, STACK = 0x10000, 0x20000, 0x90000
 DIRECTORY, TARGET = 0x1000, 0x400000
 M32 = 0xFFFF_FFFF
-FLAGS = {"CF": 1, "ZF": 0x40, "SF": 0x80, "OF": 0x800}
+FLAGS = {name: FLAG_NAMES[name] for name in ("CF", "ZF", "SF", "OF")}
 #: Flat code and data for ring 3, behind the operand of LGDT; IRET goes there.
 RING_3_GDT = struct.pack("<HIHQQQ", 23, DATA + 8, 0, 0, 0x00CFFA000000FFFF, 0x00CFF2000000FFFF)
 TO_RING_3 = f"""lgdt [{DATA:#x}]

@@ -20,7 +20,7 @@ class TracePlayer(anywidget.AnyWidget):
     >>> widget.on_step(lambda step: print(step))
     """
 
-    _esm = HERE / "player.js"
+    _esm = static.module()
     _css = HERE / "player.css"
     step = traitlets.Int(0).tag(sync=True)
     data = traitlets.Dict().tag(sync=True)

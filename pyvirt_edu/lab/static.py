@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from ..machine.registers import FLAG_NAMES, flag_names
 from ..machine.time_travel.tracing import ring
-from .document import Document, flag_text, states
+from .document import Document, states
 
 HERE = Path(__file__).parent
 FIRST_ROWS, LAST_ROWS = 12, 3
@@ -38,7 +39,7 @@ def changes(packed: Document, index: int, before: dict[str, int]) -> list[str]:
     for i in range(0, len(step[1]), 2):
         name, new = packed["regs"][step[1][i]], step[1][i + 1]
         if name == "eflags":
-            out.append(f"flags: {flag_text(before[name])} → {flag_text(new)}")
+            out.append(f"flags: {flag_names(before[name])} → {flag_names(new)}")
         else:
             out.append(f"{name}: {before[name]:x} → {new:x}")
     stores = step[2] if len(step) > 2 else []
@@ -96,7 +97,7 @@ def final(packed: Document) -> str:
     """The registers at the end."""
     *_, last = states(packed)
     return "At the end: " + ", ".join(
-        f"flags={flag_text(value)}" if name == "eflags" else f"{name}={value:x}"
+        f"flags={flag_names(value)}" if name == "eflags" else f"{name}={value:x}"
         for name, value in last.items()
     )
 
@@ -132,9 +133,17 @@ def fallback(packed: Document) -> str:
 
 
 @cache
+def module() -> str:
+    """The player's script: the flags' bits, tape.js and player.js."""
+    bits = ", ".join(f"{name}: {bit.bit_length() - 1}" for name, bit in FLAG_NAMES.items())
+    files = [(HERE / name).read_text(encoding="utf-8") for name in ("tape.js", "player.js")]
+    return "\n".join([f"const FLAGS = {{ {bits} }};", *files])
+
+
+@cache
 def script() -> str:
-    """player.js without its comments, its indents and its exports."""
-    source = (HERE / "player.js").read_text(encoding="utf-8")
+    """The module without its comments, its indents and its exports."""
+    source = module()
     source = re.sub(r"^export default .*", "", source, flags=re.MULTILINE | re.DOTALL)
     lines = (line.strip() for line in source.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith(("//", "*", "/*")))

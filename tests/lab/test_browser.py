@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from pyvirt_edu.lab import player
-from pyvirt_edu.lab.document import flag_text, states
+from pyvirt_edu.lab.document import states
+from pyvirt_edu.machine.registers import flag_names
 
 from .demo import LIST, RESULT, demo
 
@@ -88,7 +89,7 @@ def look(page: Any, number: int = 0) -> dict[str, Any]:
 def check(page: Any, position: int, number: int = 0) -> dict[str, Any]:
     seen = look(page, number)
     expected = dict(STATES[position])
-    flags = flag_text(expected.pop("eflags"))
+    flags = flag_names(expected.pop("eflags"))
     assert seen["where"] == f"{position} / {END}"
     assert seen["registers"] == expected
     assert " ".join(seen["flags"] or "-") == flags
