@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..machine.memory.descriptor_fields import descriptor_base, descriptor_limit
+from ..machine.state.jit import in_python
+
 INTERRUPT_KIND, TRAP_KIND = 14, 15  # of 32-bit gates; a trap gate leaves IF as it is
 GATE_PRESENT = 0x8000
+# Of a segment descriptor's two doublewords, as the processor reads them
+base_in, limit_in = in_python(descriptor_base), in_python(descriptor_limit)
 
 
 def descriptor(base: int, limit: int, access: int, flags: int = 0) -> int:
@@ -27,9 +32,8 @@ def outward(value: int, ring: int, top: int) -> int:
     """
     if not value >> 44 & 1:
         return 0
-    base = value >> 16 & 0xFF_FFFF | value >> 56 << 24
-    limit = value & 0xFFFF | value >> 32 & 0xF_0000
-    limit = (limit << 12 | 0xFFF) if value >> 55 & 1 else limit
+    low, high = value & 0xFFFF_FFFF, value >> 32
+    base, limit = base_in(low, high), limit_in(low, high)
     limit = max(min(limit, top - 1 - base), 0)
     access, flags = value >> 40 & 0xFF, value >> 52 & 7
     access = access & ~0x60 | max(access >> 5 & 3, ring) << 5

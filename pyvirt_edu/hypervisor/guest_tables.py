@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ..machine.decode.instruction_decoder import decode
 from ..machine.opcodes import opcode
-from .descriptors import Gate
+from .descriptors import Gate, base_in
 from .trap_gates import TrapGates
 
 BREAKPOINT, INT3 = 3, bytes((opcode("INT3"),))
@@ -27,7 +27,7 @@ def read_gate(gates: TrapGates, at: int) -> Gate:
 def base_of(gates: TrapGates, gdt: int, selector: int) -> int:
     """Of a segment in a kernel's GDT."""
     low, high = (gates.meter.read(gdt + (selector & ~7) + n) for n in (0, 4))
-    return low >> 16 | (high & 0xFF) << 16 | high & 0xFF00_0000
+    return base_in(low, high)
 
 
 def kernel_stack(gates: TrapGates, tss: int) -> tuple[int, int]:

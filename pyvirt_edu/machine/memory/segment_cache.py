@@ -34,6 +34,7 @@ from ..state.layout import (
     VM,
     WRITE_END,
 )
+from .descriptor_fields import descriptor_base, descriptor_limit, offset_in_limit
 
 # Bits of the attributes word (descriptor bits 40 to 55)
 A_ACCESSED, A_WRITABLE, A_READABLE, A_EXPAND_DOWN, A_CONFORMING, A_CODE = 1, 2, 2, 4, 4, 8
@@ -112,13 +113,7 @@ def segment_check(m, seg, offset, size, write):
             return segment_fault(m, seg)
         if write and not may_write(m, attributes):
             return segment_fault(m, seg)
-    if attributes & A_CODE == 0 and attributes & A_EXPAND_DOWN:
-        top = np.uint64(0xFFFF)
-        if attributes & A_BIG:
-            top = np.uint64(0xFFFFFFFF)
-        if offset <= c[LIMIT + seg] or offset + size - 1 > top:
-            return segment_fault(m, seg)
-    elif offset + size - 1 > c[LIMIT + seg]:
+    if not offset_in_limit(c[LIMIT + seg], attributes, offset, size):
         return segment_fault(m, seg)
     return np.uint64(1)
 
@@ -188,11 +183,8 @@ def set_descriptor(m, seg, selector, low, high):
     """Install a descriptor (manual 3A, figure 3-8). CPL is set before CS."""
     c = cpu(m)
     c[SELECTOR + seg] = selector & 0xFFFF
-    c[BASE + seg] = (low >> 16) | (high & 0xFF) << 16 | high & 0xFF000000
-    limit = low & 0xFFFF | high & 0xF0000
-    if high & 0x800000:
-        limit = limit << 12 | 0xFFF
-    c[LIMIT + seg] = limit
+    c[BASE + seg] = descriptor_base(low, high)
+    c[LIMIT + seg] = descriptor_limit(low, high)
     c[ATTRIBUTES + seg] = high >> 8 & 0xF0FF
     update_ends(m, seg)
     if seg == CS or seg == SS:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..memory.access import probe_segment_write, probe_write, read, read_segment, write, write_segment
+from ..memory.access import probe_segment_write, probe_write, read_segment, write, write_segment
+from ..memory.descriptor_fields import descriptor_base, descriptor_limit, offset_in_limit
 from ..memory.segment_cache import (
     is_protected,
     is_real,
@@ -20,8 +21,6 @@ from ..memory.segment_cache import (
 from ..state.handles import call_unit, cpu, fault
 from ..state.jit import UNIT_SWITCH_TASK, core, core_hot
 from ..state.layout import (
-    ATTRIBUTES,
-    BASE,
     CPL,
     CS,
     EVENT,
@@ -33,7 +32,6 @@ from ..state.layout import (
     SELECTOR,
     SS,
     SS_FAULT,
-    TR,
     TS,
 )
 from .segments import (
@@ -42,12 +40,13 @@ from .segments import (
     H_CODE_OR_DATA,
     H_CONFORMING,
     H_PRESENT,
-    H_WRITABLE,
     dpl_of,
     drop_privileged_segments,
+    inner_stack,
     mark_accessed,
     read_descriptor,
     set_stack_pointer,
+    stack_descriptor,
 )
 
 TASK_JMP, TASK_CALL, TASK_IRET = 0, 1, 2
@@ -59,14 +58,6 @@ def width_mask(size):
     if size == 2:
         return np.uint64(0xFFFF)
     return np.uint64(0xFFFFFFFF)
-
-
-@core
-def limit_of(low, high):
-    limit = low & 0xFFFF | high & 0xF0000
-    if high & 0x800000:
-        return limit << 12 | 0xFFF
-    return limit
 
 
 @core
@@ -204,7 +195,7 @@ def enter_same_level(m, selector, low, high, offset, size, is_call):
         stack_room(m, 2, size)
         if c[EVENT]:
             return
-    if offset > limit_of(low, high):
+    if offset > descriptor_limit(low, high):
         fault(m, GP, 0)
         return
     mark_accessed(m, selector, high)
@@ -249,60 +240,30 @@ def through_call_gate(m, low, high, is_call):
 
 
 @core
-def stack_offset_allowed(low, high, offset, size):
-    """Whether a new stack segment holds [offset, offset + size)."""
-    if high & H_CONFORMING:  # for data: expand down
-        top = np.uint64(0xFFFF)
-        if high & 0x400000:
-            top = np.uint64(0xFFFFFFFF)
-        return offset > limit_of(low, high) and offset + size - 1 <= top
-    return offset + size - 1 <= limit_of(low, high)
-
-
-@core
 def call_inner(m, selector, code_low, code_high, offset, size, count):
     """A call to a more privileged level: new stack, parameters copied, old stack saved."""
     c = cpu(m)
     level = dpl_of(code_high)
-    width, place = np.uint64(2), level * 4 + 2
-    if c[ATTRIBUTES + TR] & 8:
-        width, place = np.uint64(4), level * 8 + 4
-    if place + width + 1 > c[LIMIT + TR]:
-        fault(m, TS, c[SELECTOR + TR] & 0xFFFC)
-        return
-    pointer = read(m, c[BASE + TR] + place, width, 0)
+    stack, pointer = inner_stack(m, level)
     if c[EVENT]:
         return
-    stack = read(m, c[BASE + TR] + place + width, 2, 0)
+    low, high = stack_descriptor(m, stack, level, TS)
     if c[EVENT]:
-        return
-    if stack & 0xFFFC == 0:
-        fault(m, TS, 0)
-        return
-    low, high = read_descriptor(m, stack, TS)
-    if c[EVENT]:
-        return
-    writable = high & (H_CODE_OR_DATA | H_CODE | H_WRITABLE) == H_CODE_OR_DATA | H_WRITABLE
-    if stack & 3 != level or dpl_of(high) != level or not writable:
-        fault(m, TS, stack & 0xFFFC)
-        return
-    if not high & H_PRESENT:
-        fault(m, SS_FAULT, stack & 0xFFFC)
         return
     mask = np.uint64(0xFFFF)
     if high & 0x400000:
         mask = np.uint64(0xFFFFFFFF)
-    base = (low >> 16) | (high & 0xFF) << 16 | high & 0xFF000000
+    base, limit = descriptor_base(low, high), descriptor_limit(low, high)
     words = count + 4
     for i in range(words):
         at = (pointer - (i + 1) * size) & mask
-        if not stack_offset_allowed(low, high, at, size):
+        if not offset_in_limit(limit, high >> 8, at, size):
             fault(m, SS_FAULT, stack & 0xFFFC)
             return
         probe_write(m, base + at, size, 0)
         if c[EVENT]:
             return
-    if offset > limit_of(code_low, code_high):
+    if offset > descriptor_limit(code_low, code_high):
         fault(m, GP, 0)
         return
     mark_accessed(m, stack, high)
@@ -357,28 +318,10 @@ def check_return_code(m, selector):
     return low, high
 
 
-@core
-def check_return_stack(m, selector, level):
-    """Descriptor of the stack segment of an outer level; EVENT on a refusal."""
-    c = cpu(m)
-    if selector & 0xFFFC == 0:
-        fault(m, GP, 0)
-        return np.uint64(0), np.uint64(0)
-    low, high = read_descriptor(m, selector, GP)
-    if c[EVENT]:
-        return low, high
-    writable = high & (H_CODE_OR_DATA | H_CODE | H_WRITABLE) == H_CODE_OR_DATA | H_WRITABLE
-    if selector & 3 != level or dpl_of(high) != level or not writable:
-        fault(m, GP, selector & 0xFFFC)
-    elif not high & H_PRESENT:
-        fault(m, SS_FAULT, selector & 0xFFFC)
-    return low, high
-
-
 @core_hot
 def can_return(m, selector, low, high, offset):
     """The last that may fault in a return: the offset's limit, and marking the descriptor accessed."""
-    if offset > limit_of(low, high):
+    if offset > descriptor_limit(low, high):
         fault(m, GP, 0)
         return
     mark_accessed(m, selector, high)
@@ -430,7 +373,7 @@ def far_return(m, size, extra):
     stack = read_segment(m, SS, (above + size) & stack_mask(m), size) & 0xFFFF
     if c[EVENT]:
         return
-    stack_low, stack_high = check_return_stack(m, stack, selector & 3)
+    stack_low, stack_high = stack_descriptor(m, stack, selector & 3, GP)
     if c[EVENT]:
         return
     can_return(m, selector, low, high, offset)

@@ -73,13 +73,12 @@ from ..state.layout import (
     SS,
     SS_FAULT,
     TF,
-    TR,
     TRAP_AFTER,
     TS,
     USER,
     VM,
 )
-from .segments import mark_accessed, read_descriptor
+from .segments import inner_stack, mark_accessed, read_descriptor, stack_descriptor
 
 WORD32 = 0xFFFF_FFFF
 NOWHERE = 0xFFFF_FFFF_FFFF_FFFF  # not an index of RAM
@@ -94,7 +93,7 @@ PAGE_FAULT = 1 << 14
 DOUBLE_FAULT = 1 << 8
 
 # Attribute bits of a descriptor (bits 40 to 55)
-PRESENT, CODE_OR_DATA, EXECUTABLE, CONFORMING, WRITABLE, BIG = 0x80, 0x10, 0x08, 0x04, 0x02, 0x4000
+PRESENT, CODE_OR_DATA, EXECUTABLE, CONFORMING, BIG = 0x80, 0x10, 0x08, 0x04, 0x4000
 
 
 @core
@@ -225,48 +224,6 @@ def read_gate(m, vector, kind):
 
 
 @core_hot
-def inner_stack(m, level):
-    """SS and ESP for a more privileged level, from the TSS; returns selector, pointer."""
-    c = cpu(m)
-    if c[ATTRIBUTES + TR] & 8:
-        place = level * 8 + 4
-        width = 4
-    else:
-        place = level * 4 + 2
-        width = 2
-    # the last byte of the selector must lie within the TSS
-    if place + width + 1 > c[LIMIT + TR]:
-        fault(m, TS, c[SELECTOR + TR] & 0xFFFC)
-        return 0, 0
-    pointer = read(m, c[BASE + TR] + place, width, 0)
-    if c[EVENT]:
-        return 0, 0
-    selector = read(m, c[BASE + TR] + place + width, 2, 0)
-    return selector, pointer
-
-
-@core_hot
-def inner_stack_descriptor(m, selector, level):
-    """Check the stack segment for a more privileged level; returns its descriptor."""
-    c = cpu(m)
-    if (selector & 0xFFFC) == 0:
-        fault(m, TS, 0)
-        return 0, 0
-    low, high = read_descriptor(m, selector, TS)
-    if c[EVENT]:
-        return 0, 0
-    attributes = high >> 8
-    writable_data = (attributes & (CODE_OR_DATA | EXECUTABLE | WRITABLE)) == (CODE_OR_DATA | WRITABLE)
-    if (selector & 3) != level or ((attributes >> 5) & 3) != level or not writable_data:
-        fault(m, TS, selector & 0xFFFC)
-        return 0, 0
-    if (attributes & PRESENT) == 0:
-        fault(m, SS_FAULT, selector & 0xFFFC)
-        return 0, 0
-    return low, high
-
-
-@core_hot
 def enter_handler(m, selector, low, high, level, offset, is_interrupt_gate):
     """The part of delivery that cannot fail: CS:EIP, CPL and the flags."""
     c = cpu(m)
@@ -325,7 +282,7 @@ def through_gate(m, low, high, has_error, error, image):
         stack_selector, top = inner_stack(m, level)
         if c[EVENT]:
             return
-        stack_low, stack_high = inner_stack_descriptor(m, stack_selector, level)
+        stack_low, stack_high = stack_descriptor(m, stack_selector, level, TS)
         if c[EVENT]:
             return
         base = descriptor_base(stack_low, stack_high)

@@ -43,13 +43,12 @@ from .far_transfers import (
     TASK_IRET,
     can_return,
     check_return_code,
-    check_return_stack,
     enter_code,
     enter_outer,
     load_cs_real,
     stack_word,
 )
-from .segments import mark_accessed, set_stack_pointer
+from .segments import mark_accessed, set_stack_pointer, stack_descriptor
 
 
 @core
@@ -182,7 +181,7 @@ def return_protected(m, size, offset, selector, image):
     stack = read_segment(m, SS, (above + size) & stack_mask(m), size) & 0xFFFF
     if c[EVENT]:
         return
-    stack_low, stack_high = check_return_stack(m, stack, selector & 3)
+    stack_low, stack_high = stack_descriptor(m, stack, selector & 3, GP)
     if c[EVENT]:
         return
     can_return(m, selector, low, high, offset)

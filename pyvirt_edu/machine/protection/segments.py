@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..memory.access import read_pair, write, write_segment
+from ..memory.access import read, read_pair, write, write_segment
 from ..memory.segment_cache import (
     is_real,
     is_v86,
@@ -32,8 +32,11 @@ from ..state.layout import (
     LIMIT,
     NP,
     RSP,
+    SELECTOR,
     SS,
     SS_FAULT,
+    TR,
+    TS,
 )
 
 # Bits of a descriptor's upper dword
@@ -86,26 +89,55 @@ def dpl_of(high):
 
 
 @core
-def load_stack_segment(m, selector):
-    """MOV SS and its kin: writable data of exactly the program's privilege."""
-    c = cpu(m)
+def stack_descriptor(m, selector, level, vector):
+    """Of a stack for a level: writable data of exactly that privilege, or `vector`; absent, #SS."""
+    low, high = np.uint64(0), np.uint64(0)
     if selector & 0xFFFC == 0:
-        fault(m, GP, 0)
-        return
-    low, high = read_descriptor(m, selector, GP)
-    if c[EVENT]:
-        return
+        fault(m, vector, 0)
+        return low, high
+    low, high = read_descriptor(m, selector, vector)
+    if cpu(m)[EVENT]:
+        return low, high
     writable = high & (H_CODE_OR_DATA | H_CODE | H_WRITABLE) == H_CODE_OR_DATA | H_WRITABLE
-    if selector & 3 != c[CPL] or not writable or dpl_of(high) != c[CPL]:
-        fault(m, GP, selector & 0xFFFC)
-        return
-    if not high & H_PRESENT:
+    if selector & 3 != level or dpl_of(high) != level or not writable:
+        fault(m, vector, selector & 0xFFFC)
+    elif not high & H_PRESENT:
         fault(m, SS_FAULT, selector & 0xFFFC)
+    return low, high
+
+
+@core
+def load_stack_segment(m, selector):
+    """MOV SS and its kin, at the program's privilege."""
+    c = cpu(m)
+    low, high = stack_descriptor(m, selector, c[CPL], GP)
+    if c[EVENT]:
         return
     mark_accessed(m, selector, high)
     if c[EVENT]:
         return
     set_descriptor(m, SS, selector, low, high | H_ACCESSED)
+
+
+@core
+def inner_stack(m, level):
+    """SS and ESP for a more privileged level, from the TSS; returns selector, pointer."""
+    c = cpu(m)
+    if c[ATTRIBUTES + TR] & 8:
+        place = level * 8 + 4
+        width = 4
+    else:
+        place = level * 4 + 2
+        width = 2
+    # the last byte of the selector must lie within the TSS
+    if place + width + 1 > c[LIMIT + TR]:
+        fault(m, TS, c[SELECTOR + TR] & 0xFFFC)
+        return 0, 0
+    pointer = read(m, c[BASE + TR] + place, width, 0)
+    if c[EVENT]:
+        return 0, 0
+    selector = read(m, c[BASE + TR] + place + width, 2, 0)
+    return selector, pointer
 
 
 @core

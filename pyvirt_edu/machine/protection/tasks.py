@@ -50,12 +50,11 @@ from ..state.layout import (
     RIP,
     SELECTOR,
     SS,
-    SS_FAULT,
     TR,
     TS,
     VM,
 )
-from .segments import mark_accessed, push, read_descriptor
+from .segments import mark_accessed, push, read_descriptor, stack_descriptor
 
 WORD32 = 0xFFFF_FFFF
 BY_JMP, BY_CALL, BY_IRET, BY_GATE = 0, 1, 2, 3
@@ -209,19 +208,8 @@ def load_task_code(m, selector):
 def load_task_stack(m, selector):
     """Rows 7, 8, 9 and 13."""
     c = cpu(m)
-    error = selector & 0xFFFC
-    if error == 0:
-        fault(m, TS, 0)
-        return
-    low, high = read_descriptor(m, selector, TS)
+    low, high = stack_descriptor(m, selector, c[CPL], TS)
     if c[EVENT]:
-        return
-    # writable data: S set, not executable, writable
-    if ((high >> 8) & 0x1A) != 0x12 or (selector & 3) != c[CPL] or ((high >> 13) & 3) != c[CPL]:
-        fault(m, TS, error)
-        return
-    if (high & 0x8000) == 0:
-        fault(m, SS_FAULT, error)
         return
     mark_accessed(m, selector, high)
     if c[EVENT]:

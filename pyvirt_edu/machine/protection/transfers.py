@@ -12,6 +12,7 @@ from ..costs import COST_GATE
 from ..decode.dispatch import unit_by_rows
 from ..decode.operations import OP_CALLF, OP_LAR, OP_LSL, OP_VERR, OP_VERW
 from ..memory.access import read_segment, word_operand, write_segment
+from ..memory.descriptor_fields import descriptor_limit
 from ..memory.segment_cache import is_real, set_cpl, set_descriptor, stack_mask
 from ..state.flags import read_eflags, set_arithmetic
 from ..state.handles import call_unit, charge, costs, cpu, fault
@@ -298,10 +299,7 @@ def query_descriptor(m, op, size, reg, in_memory, seg):
     if ok and op == OP_LAR:
         write_register(m, reg, size, high & 0x00F0FF00)
     elif ok and op == OP_LSL:
-        limit = low & 0xFFFF | high & 0xF0000
-        if high & 0x800000:
-            limit = limit << 12 | 0xFFF
-        write_register(m, reg, size, limit)
+        write_register(m, reg, size, descriptor_limit(low, high))
 
 
 @core
