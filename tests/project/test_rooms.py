@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +66,12 @@ def test_the_check_sees_every_way_to_import() -> None:
     assert rooms_used("from .. import costs, errors", place) == {"costs", "errors"}
     assert rooms_used("def f():\n    from pyvirt_edu.machine.x87.wide import add", place) == {"x87"}
     assert rooms_used("if TYPE_CHECKING:\n    from ..machine import Machine", place) == set()
+
+
+def test_ten_topics_are_where_they_were_found() -> None:
+    text = Path(__file__).with_name("ten_topics.txt").read_text(encoding="utf-8")
+    places = [line.split() for line in text.splitlines() if line.startswith("   ")]
+    assert len(places) == 11
+    for file, name in places:
+        source = (MACHINE / file).read_text(encoding="utf-8")
+        assert re.search(rf"^ *(?:def {name}\b|class {name}\b|{name} = )", source, re.MULTILINE), file
