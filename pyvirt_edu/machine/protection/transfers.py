@@ -16,7 +16,7 @@ from ..memory.descriptor_fields import descriptor_limit
 from ..memory.segment_cache import is_real, set_cpl, set_descriptor, stack_mask
 from ..state.flags import read_eflags, set_arithmetic
 from ..state.handles import call_unit, charge, costs, cpu, fault
-from ..state.jit import UNIT_DELIVER, core
+from ..state.jit import UNIT_DELIVER, core, core_hot
 from ..state.layout import (
     ARITHMETIC,
     ATTENTION,
@@ -353,7 +353,7 @@ def interrupt_on_overflow(m):
         software_interrupt(m, OF_TRAP, SOFTWARE_TRAP)
 
 
-@core
+@core_hot
 def jump_far(m, op, size, immediate, in_memory, seg, address_size):
     """CALLF, JMPF: the pointer is in the instruction or in memory."""
     pointer = immediate
