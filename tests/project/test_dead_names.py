@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyvirt_edu
-from pyvirt_edu.machine import exits
+from pyvirt_edu.machine import exits, opcodes
 from pyvirt_edu.machine.memory import hostaccess_ops
 from pyvirt_edu.machine.state import layout
 
@@ -39,6 +39,8 @@ class Uses:
         self.of: dict[str, set[str]] = defaultdict(set)
         self.words: set[str] = set()  # all words in strings
         self.prefixes: set[str] = set()  # "OP_" of getattr(uops, f"OP_{name}")
+        asked = re.findall(r"\w+", opcodes.TABLE)  # rows name functions, recipes and parameters
+        self.rows = {f"{prefix}{name}" for name in asked for prefix in ("", "recipe_")}
 
     def add(self, tree: ast.AST) -> None:
         parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
@@ -57,7 +59,7 @@ class Uses:
 
     def ways(self, name: str) -> set[str]:
         composed = any(name.startswith(p) and name[len(p) :] in self.words for p in self.prefixes)
-        return self.of[name] | ({"read"} if composed else set())
+        return self.of[name] | ({"read"} if composed or name in self.rows else set())
 
 
 def way(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> str:

@@ -63,7 +63,8 @@ def test_the_core_is_found() -> None:
             name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
             for value in vars(importlib.import_module(name.removesuffix(".__init__"))).values():
                 function = value if hasattr(value, "is_unit") else getattr(value, "core_source", None)
-                if function is not None:
+                made_from_rows = function is not None and function.__code__.co_filename.startswith("<")
+                if function is not None and not made_from_rows:  # those are calls, and nothing else
                     made.add((function.__module__, function.__name__))
     assert made == {(module, function.name) for module in MODULES for function in MODULES[module]}
 

@@ -201,7 +201,7 @@ def _implied_x87_registers(meaning: Meaning, operands: list[Operand]) -> list[Op
     """``faddp`` for ``faddp st1, st0``, ``fadd st1`` for ``fadd st0, st1``, ``fxch`` for ``fxch st1``."""
     if not all(isinstance(o, RegisterOperand) for o in operands):
         return operands
-    forms = list(dict.fromkeys(row.operands for row in meaning.rows if "STi" in row.operands))
+    forms = {row.operands for row in meaning.rows if "STi" in row.operands}
     if not forms or len(operands) in map(len, forms):
         return operands
     top, next_one = (RegisterOperand(REGISTERS[name], 1) for name in ("st0", "st1"))

@@ -140,8 +140,10 @@ class Memory:
     def __str__(self) -> str:
         return self.text()
 
-    def text(self, bits: int = 0, far: bool = False) -> str:
-        """As the assembler reads it; ``bits``: the mode, if it tells the address size."""
+    def text(self, bits: int = 0, far: bool = False, pair: bool = False) -> str:
+        """As the assembler reads it; ``bits``: the mode, if it tells the address size.
+
+        Of a pair of numbers no assembler says the width."""
         parts = [str(self.base)] if self.base else []
         if self.index:
             alone = self.base is None and self.scale == 1
@@ -156,7 +158,7 @@ class Memory:
             inside = f"{self.segment}:{inside}"
         if asked:
             inside = f"{WIDTHS[asked]} {inside}"
-        width = "far " if far else f"{WIDTHS[self.size]} " if self.size else ""
+        width = "far " if far else f"{WIDTHS[self.size]} " if self.size and not pair else ""
         return f"{width}[{inside}]"
 
 
@@ -293,9 +295,9 @@ class Instruction:
         words.append(self.name)
         if row.operation in STRINGS:
             return " ".join(words)
-        far = row.operation in ("CALLF", "JMPF")
+        far, pair = row.operation in ("CALLF", "JMPF"), row.operation == "BOUND"
         texts = [
-            operand.text(self.bits, far) if isinstance(operand, Memory) else str(operand)
+            operand.text(self.bits, far, pair) if isinstance(operand, Memory) else str(operand)
             for operand in operands
         ]
         if sized_push and other:

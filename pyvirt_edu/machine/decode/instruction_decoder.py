@@ -12,17 +12,13 @@ import struct
 from struct import Struct
 from typing import Literal, NamedTuple
 
-from ..opcodes import ROWS, Row
+from ..opcodes import ADDRESS_SIZE, LOCK, OPERAND_SIZE, PREFIXES, ROWS, TWO_BYTE, Row
 from .instruction import FarPointer, Immediate, Instruction, Memory, Operand, Relative
 from .instruction_forms import (
-    ADDRESS_SIZE,
     FAR,
     FIXED,
-    LOCK,
     LONGEST,
     OFFSET,
-    OPERAND_SIZE,
-    PREFIXES,
     REG,
     RELATIVE,
     REPEATS,
@@ -32,7 +28,6 @@ from .instruction_forms import (
     SOURCE,
     STRING_REGISTERS,
     TARGET,
-    TWO_BYTES,
     Place,
     modrm_bytes,
     places,
@@ -130,7 +125,7 @@ def decode(code: bytes, bits: int = 32, at: int = 0, start: int = 0) -> Instruct
                 return TOO_LONG
             byte = code[here]
         here += 1
-        if byte == TWO_BYTES:
+        if byte == TWO_BYTE:
             byte = 0x100 | code[here]
             here += 1
         plan = _PLANS[operand_size][byte]

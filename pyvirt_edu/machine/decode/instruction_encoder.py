@@ -16,18 +16,15 @@ from collections.abc import Iterable
 from dataclasses import replace as with_fields
 from typing import Any, NamedTuple
 
-from ..opcodes import ROWS, Row
+from ..opcodes import ADDRESS_SIZE, LOCK, OPERAND_SIZE, ROWS, TWO_BYTE, Row
 from .instruction import ONE, FarPointer, Immediate, Instruction, Memory, Operand, Relative
 from .instruction_decoder import decode
 from .instruction_forms import (
-    ADDRESS_SIZE,
     FAR,
     FIXED,
     IMMEDIATE,
-    LOCK,
     LONGEST,
     OFFSET,
-    OPERAND_SIZE,
     RELATIVE,
     REPEATS,
     RM,
@@ -36,7 +33,6 @@ from .instruction_forms import (
     SOURCE,
     STRING_REGISTERS,
     TARGET,
-    TWO_BYTES,
     Place,
     places,
 )
@@ -73,7 +69,7 @@ def _plans(operand_size: int) -> list[_Plan]:
     return [
         _Plan(
             places(row, operand_size),
-            bytes((TWO_BYTES, row.opcode) if row.two_byte else (row.opcode,)),
+            bytes((TWO_BYTE, row.opcode) if row.two_byte else (row.opcode,)),
             row.has_modrm,
             row.reg or 0,
             row.rm or 0,

@@ -8,19 +8,13 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
+from .. import opcodes
 from ..opcodes import Row
 from .instruction import ONE, Operand
 from .operand_registers import GENERAL_8, GENERAL_16, GENERAL_32, REGISTERS, Register
 
-# Prefixes (manual, volume 2, section 2.1.1).
-OPERAND_SIZE, ADDRESS_SIZE, LOCK = 0x66, 0x67, 0xF0
-REPEATS = {0xF3: "rep", 0xF2: "repne"}
-SEGMENT_PREFIXES = {
-    byte: REGISTERS[name]
-    for name, byte in {"es": 0x26, "cs": 0x2E, "ss": 0x36, "ds": 0x3E, "fs": 0x64, "gs": 0x65}.items()
-}
-PREFIXES = frozenset([OPERAND_SIZE, ADDRESS_SIZE, LOCK, *REPEATS, *SEGMENT_PREFIXES])
-TWO_BYTES = 0x0F
+REPEATS = {opcodes.REP: "rep", opcodes.REPNE: "repne"}
+SEGMENT_PREFIXES = {byte: REGISTERS[name.lower()] for name, byte in opcodes.SEGMENT_PREFIXES.items()}
 LONGEST = 15  # bytes of an instruction
 
 # The kinds of places.

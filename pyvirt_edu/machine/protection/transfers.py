@@ -53,7 +53,6 @@ from ..state.layout import (
     T1,
     T3,
     TEMP,
-    UD,
     VM,
     ZF,
 )
