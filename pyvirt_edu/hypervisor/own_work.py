@@ -52,8 +52,10 @@ def own_work(
     return found, out
 
 
-#: A guest's loops come by the same bytes again and again.
-_decode = lru_cache(4096)(decode)
+@lru_cache(4096)
+def _decode(code: bytes, bits: int) -> Instruction | Undecoded:
+    """A guest's loops come by the same bytes again and again."""
+    return decode(code, bits)
 
 
 def _next(machine: BareMachine) -> Instruction | Undecoded:

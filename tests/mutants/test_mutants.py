@@ -228,7 +228,7 @@ def test_the_order_of_tests() -> None:
 
 
 def test_what_was_decoded_before_is_forgotten() -> None:
-    own_work._decode(b"\xfa")
+    own_work._decode(b"\xfa", 32)
     judge.forget("pyvirt_edu.hypervisor")
     assert own_work._decode.cache_info().currsize == 0
 

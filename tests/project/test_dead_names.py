@@ -41,6 +41,8 @@ class Uses:
         self.prefixes: set[str] = set()  # "OP_" of getattr(uops, f"OP_{name}")
         asked = re.findall(r"\w+", opcodes.TABLE)  # rows name functions, recipes and parameters
         self.rows = {f"{prefix}{name}" for name in asked for prefix in ("", "recipe_")}
+        self.rows |= {f"{prefix}{name.upper()}" for name in asked for prefix in ("COST_", "FORMAT_")}
+        self.rows |= {"recipe_assist", "COST_SIMPLE"}  # of a row that says nothing else
 
     def add(self, tree: ast.AST) -> None:
         parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}

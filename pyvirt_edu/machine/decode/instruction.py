@@ -143,7 +143,7 @@ class Memory:
     def text(self, bits: int = 0, far: bool = False, pair: bool = False) -> str:
         """As the assembler reads it; ``bits``: the mode, if it tells the address size.
 
-        Of a pair of numbers no assembler says the width."""
+        Of a pair (bounds, offset and selector) no assembler says the width."""
         parts = [str(self.base)] if self.base else []
         if self.index:
             alone = self.base is None and self.scale == 1
@@ -164,6 +164,7 @@ class Memory:
 
 Operand = Register | Immediate | Relative | FarPointer | Memory
 ONE = Immediate(1, 0)
+_PAIRS = frozenset("BOUND LDS LES LSS LFS LGS SGDT SIDT LGDT LIDT".split())  # what they have in memory
 
 
 @dataclass(slots=True, unsafe_hash=True, repr=False)
@@ -295,7 +296,7 @@ class Instruction:
         words.append(self.name)
         if row.operation in STRINGS:
             return " ".join(words)
-        far, pair = row.operation in ("CALLF", "JMPF"), row.operation == "BOUND"
+        far, pair = row.operation in ("CALLF", "JMPF"), row.operation in _PAIRS
         texts = [
             operand.text(self.bits, far, pair) if isinstance(operand, Memory) else str(operand)
             for operand in operands

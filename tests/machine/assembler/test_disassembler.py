@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from pyvirt_edu import Machine
 from pyvirt_edu.machine.assembler import AssemblyError, assemble
 from pyvirt_edu.machine.assembler.disassembler import Disassembly, Instruction, disassemble
-from pyvirt_edu.machine.bare_machine import BareMachine
 from pyvirt_edu.machine.decode.uops import KINDS, U_FAULT, U_PAGE_END
 from pyvirt_edu.machine.opcodes import ROWS
 from pyvirt_edu.machine.state.layout import CPU_DTYPE
@@ -80,7 +80,7 @@ class Judge:
     def __init__(self, bits: int) -> None:
         self.bits = bits
         rng = random.Random(bits)
-        m = self.machine = BareMachine(ram="1MiB", devices=(), history=False)
+        m = self.machine = Machine(ram="1MiB", devices=(), history=False)
         m.write(0, rng.randbytes(1 << 20))
         for vector in range(256):  # handlers of their own, so that exceptions differ
             m.write(vector * 4, struct.pack("<HH", 0x600 + vector, 0))

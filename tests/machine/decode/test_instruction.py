@@ -18,8 +18,7 @@ import capstone
 import pytest
 from capstone import x86_const
 
-from pyvirt_edu import assemble
-from pyvirt_edu.machine.bare_machine import BareMachine
+from pyvirt_edu import Machine, assemble
 from pyvirt_edu.machine.decode.instruction import (
     FarPointer,
     Immediate,
@@ -186,8 +185,10 @@ def same_verdicts(bits: int, codes: Iterator[bytes]) -> None:
         ours, theirs = verdict(code, bits), compiled_verdict(decoder, code)
         if ours != theirs:
             body = code.lstrip(bytes(PREFIXES))
-            # the core finds these registers missing when it executes, not when it decodes
-            assert ours == -6 and body[:2] in (b"\x0f\x20", b"\x0f\x22"), (
+            # the core finds these registers missing when it executes, not when it decodes; and it counts the
+            # immediate of an undefined member of a group, so that more than 15 bytes are #GP, as on silicon
+            missing = body[:2] in (b"\x0f\x20", b"\x0f\x22")
+            assert ours == -6 and (missing or theirs == -13), (
                 f"{code.hex()}: decode {ours}, the core {theirs}"
             )
 
@@ -202,7 +203,7 @@ def test_verdicts_of_the_core(bits: int) -> None:
 )
 def test_registers_that_do_not_exist(code: str) -> None:
     """MOV to CS, to a seventh segment register, to and from CR1, CR5 ...: #UD when executed, too."""
-    machine = BareMachine(ram="1MiB", devices=(), history=False)
+    machine = Machine(ram="1MiB", devices=(), history=False)
     machine.load(bytes.fromhex(code), at=AT)
     machine.enter_protected_mode(eip=AT, esp=0x7000)
     machine.break_on(6)
