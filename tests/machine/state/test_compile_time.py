@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import pyvirt_edu.devices  # noqa: F401 it registers its units
 from pyvirt_edu.machine.state import jit
 
 BUDGET = 10.0
