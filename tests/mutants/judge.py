@@ -26,8 +26,9 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol
 
-#: Not asked: QEMU's side of a comparison, what the clock on the wall decides, what compiles the core.
-UNASKED = "not qemu and not ctrl_c and not word_in and not code_digest and not bench"
+#: Not asked: QEMU's side of a comparison, what the clock on the wall decides, what compiles the core,
+#: what reads the text of its modules, in which mutants are planted.
+UNASKED = "not qemu and not ctrl_c and not word_in and not code_digest and not bench and not in_vain"
 CAUGHT, SURVIVED = "caught", "survived"
 NO_TEST = "no test reaches it"
 #: A test hangs when it has used this many seconds of the processor, and five times what it takes
