@@ -8,10 +8,19 @@ the x87 has raised (the same, coprocessor error register).
 
 from __future__ import annotations
 
-from ..machine.memory.tlb import flush_fast
+from ..machine.memory.tlb import flush_fast, flush_tlb
 from ..machine.state.handles import cpu, devices
 from ..machine.state.jit import core
-from ..machine.state.layout import A20_MASK, ATTENTION, GENERATION, SERVICE, STOP
+from ..machine.state.layout import (
+    A20_MASK,
+    A20_OPEN,
+    ATTENTION,
+    GENERATION,
+    NESTED_ROOT,
+    PLACE_MASK,
+    SERVICE,
+    STOP,
+)
 from .layout import IRQ_X87, SERVICE_EXIT, SERVICE_RESET, SYSTEM_PORTS
 from .pic import set_line
 from .uart import FROM_DEBUG_PORT, to_console
@@ -21,7 +30,6 @@ EXIT_VALUE, PORT_92, RESET_CONTROL, POST_CODE = range(SYSTEM_PORTS, SYSTEM_PORTS
 
 DEBUG_PORT, EXIT_PORT, POST_PORT, FAST_A20_PORT, RESET_PORT = 0xE9, 0xF4, 0x80, 0x92, 0xCF9
 X87_PORT = 0xF0
-ALL_ADDRESSES = 0xFFFF_FFFF_FFFF_FFFF
 BIT_20 = 0x100000
 
 
@@ -45,9 +53,13 @@ def set_a20(m, level):
     c = cpu(m)
     if level == a20_is_open(m):
         return
-    c[A20_MASK] = ALL_ADDRESSES
+    c[A20_MASK] = A20_OPEN
     if level == 0:
-        c[A20_MASK] = ALL_ADDRESSES ^ BIT_20
+        c[A20_MASK] = A20_OPEN ^ BIT_20
+    if c[NESTED_ROOT]:
+        flush_tlb(m, 0)  # there the gate is below the tables that the TLB holds
+    else:
+        c[PLACE_MASK] = c[A20_MASK]
     c[GENERATION] += 1
     flush_fast(m)
     c[STOP] = 1

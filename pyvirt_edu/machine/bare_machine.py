@@ -56,10 +56,12 @@ class BareMachine(Rewindable, StartStates):
                 "bring your own with on_port and on_mmio"
             )
         self.costs = costs or CostModel()
-        arrays = Arrays(size, cpus, self.costs.array(), decoder_tables(), firmware)
-        super().__init__(arrays, history)
+        super().__init__(self._make_arrays(size, cpus, firmware), history)
         self.offered_ram = size  # what a kernel is told of
         self.reset()
+
+    def _make_arrays(self, size: int, cpus: int, firmware: bool) -> Arrays:
+        return Arrays(size, cpus, self.costs.array(), decoder_tables(), firmware)
 
     def reset(self) -> None:
         """Reset the processor (manual 3A, table 9-1): real mode, at F000:FFF0. RAM stays."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .decode import uops as names
-from .state.layout import CC_CARRIES, CC_RESULT, H_BLOCKS_USED, MODE_SINGLE, TEMP, ZERO
+from .state.layout import BLOCKS_USED, CC_CARRIES, CC_RESULT, MODE_SINGLE, TEMP, ZERO
 
 if TYPE_CHECKING:
     from .bare_machine import BareMachine
@@ -114,7 +114,7 @@ def _text(u: Any, start: int) -> str:
 
 def _live(machine: BareMachine) -> list[Any]:
     arrays = machine._a
-    used = int(arrays.handle[H_BLOCKS_USED])
+    used = int(arrays.code_used[BLOCKS_USED])
     return [b for b in arrays.blocks[1:used] if b["count"]]
 
 

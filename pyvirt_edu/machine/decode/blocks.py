@@ -13,24 +13,24 @@ import numpy as np
 from ..memory.code_pages import block_hash, drop_block, enter_in_hash, guard_block, reset_blocks
 from ..memory.links import link_slot
 from ..memory.tlb import translate
-from ..state.handles import blocks, buckets, cpu, fault, handle, links, page_flags, uops
+from ..state.handles import blocks, buckets, code_used, cpu, fault, links, page_flags, uops
 from ..state.jit import core, unit
 from ..state.layout import (
     BLOCK_ROOM,
+    BLOCKS_USED,
     CPL,
     CS,
     EVENT,
     EXEC,
     GENERATION,
     GP,
-    H_BLOCKS_USED,
-    H_UOPS_USED,
     LIMIT,
     MODE,
     MODE_CODE32,
     MODE_SINGLE,
     MODE_STACK32,
     UOP_ROOM,
+    UOPS_USED,
     USER,
     ZERO,
 )
@@ -91,7 +91,7 @@ def keep_micro_ops(m, number, start, end):
     """Where a block's micro-ops stay: in the room of the slot's last block if they fit."""
     table, b = uops(m), blocks(m)[number]
     if end - start > np.uint64(b.end) - np.uint64(b.start):
-        handle(m)[H_UOPS_USED] = end
+        code_used(m)[UOPS_USED] = end
         return start
     for i in range(end - start):
         table[b.start + np.uint64(i)] = table[start + np.uint64(i)]
@@ -102,12 +102,12 @@ def keep_micro_ops(m, number, start, end):
 def decode_block(m, linear, physical, mode, number):
     """Decode at a physical address, into a slot or (0) a new one; returns the slot, 0 on a
     fetch fault."""
-    h = handle(m)
-    if h[H_UOPS_USED] + UOPS_PER_BLOCK > UOP_ROOM or h[H_BLOCKS_USED] + 1 >= BLOCK_ROOM:
+    used = code_used(m)
+    if used[UOPS_USED] + UOPS_PER_BLOCK > UOP_ROOM or used[BLOCKS_USED] + 1 >= BLOCK_ROOM:
         reset_blocks(m)
         number = np.uint64(0)
     d = scratch(m)
-    start = h[H_UOPS_USED]
+    start = used[UOPS_USED]
     d[D_UOP] = start
     d[D_START] = 0
     d[D_ACCESSES] = 0
@@ -149,8 +149,8 @@ def decode_block(m, linear, physical, mode, number):
         number = np.uint64(0)  # a link may still name the slot, and none may name such a block
     b = blocks(m)[number]
     if number == 0:
-        number = h[H_BLOCKS_USED]
-        h[H_BLOCKS_USED] = number + 1
+        number = used[BLOCKS_USED]
+        used[BLOCKS_USED] = number + 1
         b = blocks(m)[number]
         b.physical = physical
         b.mode = np.uint32(mode)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from ..decode.uops import U_ASSIST, U_CALL32, U_LOAD8, U_POP32, U_RETURN32
 from ..memory.links import link_slot
+from ..memory.paging import translates
 from ..state.handles import blocks, breakpoints, call_unit, cpu, fast, links, ram, traced_cpu, uops
 from ..state.jit import UNIT_DELIVER, UNIT_FIND_BLOCK, core, core_hot, unit
 from ..state.layout import (
@@ -25,8 +26,6 @@ from ..state.layout import (
     BREAKPOINT_COUNT,
     CC_CARRIES,
     CC_RESULT,
-    CR0,
-    CR0_PG,
     CS,
     CYCLES,
     DATA_ACCESSES,
@@ -264,7 +263,7 @@ def run_blocks(m, c):
     window = fast(m), ram(m), fast_part(m)
     rip, instructions, cycles = c[RIP], c[INSTRUCTIONS], c[CYCLES]
     result, carries = c[CC_RESULT], c[CC_CARRIES]
-    accesses, fetches, paging = 0, 0, c[CR0] & CR0_PG
+    accesses, fetches, paging = 0, 0, translates(m)
     c[STOP] = 0
     # single instructions, and whatever waits for a window, are looked at after every block
     to_boundary = c[REPLAY_COUNT] | c[SINGLE] | c[ATTENTION]

@@ -21,6 +21,7 @@ from ..memory.access import (
     sees_everything,
     write_segment,
 )
+from ..memory.paging import translates
 from ..memory.physical import in_ram, is_shadowed
 from ..memory.slow_path import page_is_watched
 from ..memory.tlb import find, serves
@@ -42,13 +43,10 @@ from ..state.handles import (
 )
 from ..state.jit import core
 from ..state.layout import (
-    A20_MASK,
     ATTENTION,
     BASE,
     CC_CARRIES,
     CC_RESULT,
-    CR0,
-    CR0_PG,
     CYCLES,
     DATA_ACCESSES,
     DATA_TLB,
@@ -64,6 +62,7 @@ from ..state.layout import (
     LEDGER,
     PAGE,
     PAGE_DIRTY,
+    PLACE_MASK,
     POSTED_COUNT,
     RAX,
     RCX,
@@ -164,15 +163,15 @@ def plain_ram(m, linear, access):
     """
     c = cpu(m)
     access |= program_access(m)
-    physical = linear & c[A20_MASK]
-    if c[CR0] & CR0_PG:
+    physical = linear & c[PLACE_MASK]
+    if translates(m):
         row = find(m, DATA_TLB, linear)
         if row == 0:
             return NOWHERE
         entry = tlb(m)[row - 1]
         if not serves(m, entry, access):
             return NOWHERE
-        physical = (entry.page | linear & (PAGE - 1)) & c[A20_MASK]
+        physical = (entry.page | linear & (PAGE - 1)) & c[PLACE_MASK]
     if not in_ram(m, physical) or is_shadowed(m, physical) or page_is_watched(m, linear & 0xFFFF_F000):
         return NOWHERE
     if access & WRITE != 0 and page_flags(m)[physical >> 12] != PAGE_DIRTY:
@@ -303,7 +302,7 @@ def bulk(m, op, size, mask, seg, most):
         set_address(c, RDI, mask, di - length)
     else:
         set_address(c, RDI, mask, di + length)
-    if c[CR0] & CR0_PG:
+    if translates(m):
         c[DATA_ACCESSES] += accesses
     return n
 
@@ -325,11 +324,12 @@ def may_start(c, done, cost):
 
 
 @core
-def count_iterations(c, n, cost):
+def count_iterations(m, n, cost):
     """Each is an instruction: fetched, retired, paid for."""
+    c = cpu(m)
     c[INSTRUCTIONS] += n
     c[CYCLES] += n * cost
-    if c[CR0] & CR0_PG:
+    if translates(m):
         c[FETCH_ACCESSES] += n
 
 
@@ -355,7 +355,7 @@ def iterate_while(m, op, size, mask, seg, rep):
         if n == 0:
             n = iterate(m, op, size, mask, seg)
             if n == 0:  # a fault or a device: earlier iterations stand, this one has not been
-                count_iterations(c, done, cost)
+                count_iterations(m, done, cost)
                 return 0
         done += n
         count -= n
@@ -375,9 +375,9 @@ def iterate_while(m, op, size, mask, seg, rep):
                 c[REPEATING] = c[RIP] + 1
                 running = 0
             elif op == OP_INS or op == OP_OUTS:
-                count_iterations(c, done, cost)  # a device looks at the clock
+                count_iterations(m, done, cost)  # a device looks at the clock
                 done = 0
-    count_iterations(c, done - 1, cost)  # the loop counts the last one
+    count_iterations(m, done - 1, cost)  # the loop counts the last one
     return 0
 
 

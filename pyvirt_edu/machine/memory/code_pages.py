@@ -13,9 +13,9 @@ import numpy as np
 from ..state.handles import (
     blocks,
     buckets,
+    code_used,
     cpu,
     fast_of_all,
-    handle,
     links_of_all,
     page_blocks,
     page_code,
@@ -23,12 +23,12 @@ from ..state.handles import (
 )
 from ..state.jit import core
 from ..state.layout import (
+    BLOCKS_USED,
     FAST_EMPTY,
-    H_BLOCKS_USED,
-    H_UOPS_USED,
     HASH_ROOM,
     PAGE_CODE,
     STOP,
+    UOPS_USED,
 )
 
 
@@ -192,7 +192,7 @@ def reset_blocks(m):
             flags[i] &= np.uint8(0xFF - PAGE_CODE)
         masks[i] = np.uint64(0)
         lists[i] = np.uint32(0)
-    h = handle(m)
-    h[H_UOPS_USED] = 1
-    h[H_BLOCKS_USED] = 1
+    used = code_used(m)
+    used[UOPS_USED] = 1
+    used[BLOCKS_USED] = 1
     blocks(m)[0].count = np.uint32(0)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..state.handles import cpu, page_flags
 from ..state.jit import core, unit
-from ..state.layout import A20_MASK, CR0, CR0_PG, PAGE_DIRTY
+from ..state.layout import A20_MASK, A20_OPEN, PAGE_DIRTY, PLACE_MASK, WRITE
 from .code_pages import invalidate_granules, reset_blocks
 from .hostaccess_ops import (
     HOST_DMA_READ,
@@ -21,8 +21,8 @@ from .hostaccess_ops import (
     HOST_TRANSLATE,
     HOST_UPDATE_SEGMENTS,
 )
-from .paging import look_up
-from .physical import dma_read_byte, dma_write_byte
+from .paging import look_up, place_behind, translates
+from .physical import in_ram, read_physical, write_physical
 from .segment_cache import set_real_segment, update_ends, update_mode
 from .tlb import flush_fast, flush_tlb, invalidate_page
 
@@ -34,11 +34,45 @@ def peek_translation(m, linear):
     """Where a linear address leads, by the page tables alone; UNMAPPED if nowhere."""
     c = cpu(m)
     physical, wrong = linear & 0xFFFFFFFF, np.uint64(0)
-    if c[CR0] & CR0_PG:
+    if translates(m):
         physical, wrong = look_up(m, physical)
     if wrong:
         return np.uint64(UNMAPPED)
-    return physical & c[A20_MASK]
+    return physical & c[PLACE_MASK]
+
+
+# --- devices that reach memory by themselves --------------------------------------------------
+
+
+@core
+def place_for_dma(m, address, access):
+    """As `place_of`, for a device: the A20 gate is the processor's, nested tables are everybody's."""
+    c = cpu(m)
+    gate, mask = c[A20_MASK], c[PLACE_MASK]
+    c[A20_MASK] = A20_OPEN
+    c[PLACE_MASK] = A20_OPEN
+    place = place_behind(m, address, access)
+    c[A20_MASK] = gate
+    c[PLACE_MASK] = mask
+    return place
+
+
+@core
+def dma_read_byte(m, requester, address):
+    """A byte for a device; ones where there is no memory. Devices do not reach each other.
+
+    `requester` is who asks: for now every device may reach all of memory."""
+    place = place_for_dma(m, address, 0)
+    if in_ram(m, place):
+        return read_physical(m, place, 1)
+    return 0xFF
+
+
+@core
+def dma_write_byte(m, requester, address, value):
+    place = place_for_dma(m, address, WRITE)
+    if in_ram(m, place):
+        write_physical(m, place, 1, value)
 
 
 @unit

@@ -5,7 +5,9 @@ Who walks says through what, in a *context*:
 * the mode: WP, PSE, PAE and PGE, where they stand in CR0 and CR4;
 * the root: the entry that leads to the first table, so CR3 for two levels and a PDPTE for PAE;
 * a nested mode and root, or zeros. With them every address that the guest's tables name is walked
-  again, through tables of the same formats (AMD's nested paging; AMD manual 2, 15.25);
+  again, through tables of the same formats (AMD's nested paging; AMD manual 2, 15.25). They serve
+  virtual processors: what they do not map answers with ones and swallows stores, as where there is
+  no memory;
 * a tag, for the TLB.
 
 And how: the processor's own walk is counted, charged, and sets accessed and dirty bits, when the
@@ -26,7 +28,9 @@ from ..costs import COST_WALK
 from ..state.handles import charge, costs, cpu, fault
 from ..state.jit import core, core_hot
 from ..state.layout import (
+    A20_MASK,
     CR0,
+    CR0_PG,
     CR0_WP,
     CR2,
     CR3,
@@ -34,6 +38,8 @@ from ..state.layout import (
     CR4_PAE,
     CR4_PGE,
     CR4_PSE,
+    NESTED_MODE,
+    NESTED_ROOT,
     NOTED_ADDRESS,
     NOTED_INNER,
     NOTED_SHIFT,
@@ -53,7 +59,7 @@ from ..state.layout import (
     WALK_ROOM,
     WRITE,
 )
-from .physical import place_of, read_physical, write_physical
+from .physical import NOBODY, place_of, read_physical, write_physical
 
 E_PRESENT, E_WRITE, E_USER, E_ACCESSED, E_DIRTY, E_LARGE, E_GLOBAL = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
 FAULT_PRESENT, FAULT_WRITE, FAULT_USER, FAULT_RESERVED = 1, 2, 4, 8
@@ -204,13 +210,13 @@ def walk(m, context, linear, access, how):
     first = c[WALK_COUNT]
     shift, entry = first_shift(mode), root
     rights = np.uint64(TLB_WRITE | TLB_USER)
-    if not root & E_PRESENT:
+    if not root & E_PRESENT or linear >> 32:  # the guest's own tables can name more than nested ones map
         return nothing, nothing, np.uint64(DENIED)
     while True:
         address = entry_address(mode, shift, entry, linear)
         if nested_root:
             # the guest's tables are reached as a program writes them (AMD manual 2, 15.25.5)
-            page, _, wrong = walk(m, inner, address, USER | WRITE, how | INNER)
+            page, _, wrong = walk(m, inner, address & c[A20_MASK], USER | WRITE, how | INNER)
             if wrong:
                 return address, nothing, wrong | DENIED_NESTED
             address = page | address & 0xFFF
@@ -243,7 +249,7 @@ def walk(m, context, linear, access, how):
         rights |= entry & E_GLOBAL
     if nested_root:
         guest_page = page
-        page, inner_rights, wrong = walk(m, inner, page, USER | access & WRITE, how | INNER)
+        page, inner_rights, wrong = walk(m, inner, page & c[A20_MASK], USER | access & WRITE, how | INNER)
         if wrong:
             return guest_page, nothing, wrong | DENIED_NESTED
         rights &= inner_rights | ~np.uint64(TLB_WRITE | TLB_DIRTY)
@@ -253,11 +259,38 @@ def walk(m, context, linear, access, how):
 # --- the processor's own ----------------------------------------------------------------
 
 
+@core_hot
+def translates(m):
+    """Whether a linear address is more than a physical one: there is paging, or nested paging."""
+    c = cpu(m)
+    return c[CR0] & CR0_PG | c[NESTED_ROOT]
+
+
+@core
+def nested_walk(m, physical, access, how):
+    """`walk` of a guest-physical address, through the nested tables alone."""
+    c = cpu(m)
+    nothing = np.uint64(0)
+    context = (c[NESTED_MODE], c[NESTED_ROOT], nothing, nothing, own_tag(m))
+    return walk(m, context, physical & c[A20_MASK], access & WRITE | USER, how | INNER)
+
+
+@core
+def place_behind(m, physical, access):
+    """The place of a physical address, by the nested tables if there are any; changes nothing."""
+    if not cpu(m)[NESTED_ROOT]:
+        return place_of(m, physical, access)
+    page, _, wrong = nested_walk(m, physical, access, np.uint64(LOOK))
+    if wrong:
+        return physical | NOBODY
+    return place_of(m, page | physical & 0xFFF, access)
+
+
 @core
 def pdptes_are_valid(m, cr3):
     """Whether the four PDPTEs at CR3 may be loaded (manual 3A, 4.4.1)."""
     for i in range(4):
-        entry = read_physical(m, place_of(m, (cr3 & 0xFFFF_FFE0) + 8 * np.uint64(i), 0), 8)
+        entry = read_physical(m, place_behind(m, (cr3 & 0xFFFF_FFE0) + 8 * np.uint64(i), 0), 8)
         if (entry & 1) and (entry & PDPTE_RESERVED):
             return 0
     return 1
@@ -269,7 +302,7 @@ def load_pdptes(m, cr3):
     c = cpu(m)
     for i in range(4):
         n = np.uint64(i)
-        c[PDPTE + n] = read_physical(m, place_of(m, (cr3 & 0xFFFF_FFE0) + 8 * n, 0), 8)
+        c[PDPTE + n] = read_physical(m, place_behind(m, (cr3 & 0xFFFF_FFE0) + 8 * n, 0), 8)
 
 
 @core_hot
@@ -286,7 +319,7 @@ def own_context(m, linear):
     root = c[CR3] & 0xFFFF_F000 | E_PRESENT
     if mode & CR4_PAE:
         root = c[PDPTE + (linear >> 30)]
-    return mode, root, np.uint64(0), np.uint64(0), own_tag(m)
+    return mode, root, c[NESTED_MODE], c[NESTED_ROOT], own_tag(m)
 
 
 @core
@@ -301,10 +334,25 @@ def page_fault(m, linear, access, error):
 
 
 @core
+def walk_for(m, linear, access, how):
+    """`walk` through what the processor has: its own tables, nested ones, or both."""
+    c = cpu(m)
+    c[WALK_COUNT] = 0
+    if c[CR0] & CR0_PG:
+        return walk(m, own_context(m, linear), linear, access, how)
+    page, rights, wrong = nested_walk(m, linear, access, how)
+    if wrong:
+        wrong |= DENIED_NESTED
+    return page, rights, wrong
+
+
+@core
 def walk_page_table(m, linear, access):
-    """Physical page address and TLB rights for an access of the program; EVENT on a fault."""
-    cpu(m)[WALK_COUNT] = 0
-    page, rights, wrong = walk(m, own_context(m, linear), linear, access, np.uint64(ACCESS))
+    """Physical page address and TLB rights for an access of the program; EVENT on a fault. A page
+    with NOBODY is no translation: the nested tables have none."""
+    page, rights, wrong = walk_for(m, linear, access, np.uint64(ACCESS))
+    if wrong & DENIED_NESTED:
+        return np.uint64(NOBODY), rights
     if wrong:
         page_fault(m, linear, access, wrong & 0xFF)
     return page, rights
@@ -313,6 +361,5 @@ def walk_page_table(m, linear, access):
 @core
 def look_up(m, linear):
     """Physical address by the page tables as they are, and 0; changes nothing but the notes."""
-    cpu(m)[WALK_COUNT] = 0
-    page, _, wrong = walk(m, own_context(m, linear), linear, np.uint64(0), np.uint64(LOOK))
+    page, _, wrong = walk_for(m, linear, np.uint64(0), np.uint64(LOOK))
     return page | linear & 0xFFF, wrong

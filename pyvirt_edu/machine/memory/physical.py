@@ -24,7 +24,6 @@ from ..state.handles import (
 )
 from ..state.jit import core, core_hot
 from ..state.layout import (
-    A20_MASK,
     ATTENTION,
     EVENT,
     EVENT_READ,
@@ -40,6 +39,8 @@ from ..state.layout import (
     PAGE_CODE,
     PAGE_DIRTY,
     PAGE_MMIO,
+    PAGE_TRACED,
+    PLACE_MASK,
     POSTED,
     POSTED_COUNT,
     POSTED_ROOM,
@@ -49,6 +50,9 @@ from ..state.layout import (
     REPLAY_COUNT,
     REPLAY_INDEX,
     STOP,
+    TRACED,
+    TRACED_COUNT,
+    TRACED_ROOM,
     TRACING,
     WRITE,
 )
@@ -88,7 +92,7 @@ def place_in_firmware(m, physical, access):
 def place_of(m, physical, access):
     """Where an access to a physical address goes: an index into the array of RAM and firmware
     behind it, or an address outside of it."""
-    physical &= cpu(m)[A20_MASK]
+    physical &= cpu(m)[PLACE_MASK]
     if physical < SHADOWED or physical >= 0x100000 and physical < handle(m)[H_RAM_END]:
         return physical
     return place_in_firmware(m, physical, access)
@@ -175,6 +179,17 @@ def trace_store(m, address, size, old, value):
 
 
 @core
+def note_traced(m, address, size):
+    """A hypervisor wants to know of this store."""
+    c = cpu(m)
+    count = c[TRACED_COUNT]
+    if count < TRACED_ROOM:
+        c[TRACED + count] = address | size << 56
+    if count <= TRACED_ROOM:
+        c[TRACED_COUNT] = count + 1
+
+
+@core
 def write_physical(m, address, size, value):
     """1, 2 or 4 bytes within one page, at a place."""
     c = cpu(m)
@@ -188,6 +203,8 @@ def write_physical(m, address, size, value):
     pfn = address >> 12
     if page_flags(m)[pfn] & PAGE_CODE:
         invalidate_granules(m, address, size)
+    if page_flags(m)[pfn] & PAGE_TRACED:
+        note_traced(m, address, size)
     page_flags(m)[pfn] |= np.uint8(PAGE_DIRTY)
     if size == 1:
         store_u8(memory, address, value)
@@ -195,32 +212,3 @@ def write_physical(m, address, size, value):
         store_u16(memory, address, value)
     else:
         store_u32(memory, address, value)
-
-
-# --- devices that reach memory by themselves --------------------------------------------------
-
-
-@core
-def place_for_dma(m, address, access):
-    """As `place_of`, for a device: the A20 gate is the processor's."""
-    if address < SHADOWED or address >= 0x100000 and address < handle(m)[H_RAM_END]:
-        return address
-    return place_in_firmware(m, address, access)
-
-
-@core
-def dma_read_byte(m, requester, address):
-    """A byte for a device; ones where there is no memory. Devices do not reach each other.
-
-    `requester` is who asks: for now every device may reach all of memory."""
-    place = place_for_dma(m, address, 0)
-    if in_ram(m, place):
-        return read_physical(m, place, 1)
-    return 0xFF
-
-
-@core
-def dma_write_byte(m, requester, address, value):
-    place = place_for_dma(m, address, WRITE)
-    if in_ram(m, place):
-        write_physical(m, place, 1, value)

@@ -39,8 +39,8 @@ from ..state.layout import (
     WRITE,
 )
 from .links import drop_links_of_page
-from .paging import allowed, own_tag, walk_page_table
-from .physical import place_of
+from .paging import allowed, own_tag, translates, walk_page_table
+from .physical import NOBODY, place_of
 
 
 @core
@@ -149,7 +149,7 @@ def place_for(m, first, linear):
 def translate(m, linear, access):
     """Where a linear address leads, for an access (`place_of` its physical one); EVENT on a fault."""
     c = cpu(m)
-    if not c[CR0] >> 31 & 1:
+    if not translates(m):
         return place_of(m, linear, access)
     first = np.uint64(DATA_TLB)
     if access & EXEC:
@@ -175,6 +175,8 @@ def translate(m, linear, access):
         if row:
             table[row - 1].tag = np.uint64(0)  # a fault drops the stale entry (manual 3A, 4.10.4.1)
         return np.uint64(0)
+    if page & NOBODY:
+        return page
     if row:
         row -= 1  # the same page with more rights or the dirty bit
     else:
@@ -190,7 +192,7 @@ def translate(m, linear, access):
 @core
 def dirty_in_tlb(m, linear):
     """Whether a store to the page needs no walk any more."""
-    if not cpu(m)[CR0] >> 31 & 1:
+    if not translates(m):
         return True
     row = find(m, DATA_TLB, linear)
     return row != 0 and tlb(m)[row - 1].rights & TLB_DIRTY != 0

@@ -13,7 +13,7 @@ from ..exits import REASONS
 from ..memory.hostaccess_ops import HOST_NOTIFY_WRITE
 from ..state import jit
 from ..state.arrays import Arrays
-from ..state.layout import ATTENTION, CYCLES, EVENT, H_RAM_END, LEDGER
+from ..state.layout import ATTENTION, CYCLES, EVENT, LEDGER
 from ..state.progress import Progress
 
 # `run` looks at its first argument only, and every argument that is not passed saves ctypes
@@ -43,7 +43,7 @@ class Core:
         self._row = arrays.words[0]
         self._c: Any = memoryview(self._row)  # type: ignore[arg-type]
         self._ram = memoryview(arrays.ram)  # type: ignore[arg-type]
-        self.ram_size = int(arrays.handle[H_RAM_END])
+        self.ram_size = arrays.ram_size
         self._exits = [0] * len(REASONS)  # how often the core came back, by reason
 
     def _put(self, address: int, data: bytes) -> None:

@@ -16,6 +16,7 @@ from ..registers import CPU
 from ..state.arrays import Arrays
 from ..state.layout import (
     A20_MASK,
+    A20_OPEN,
     ATTENTION,
     CPL,
     CR0,
@@ -35,7 +36,6 @@ from .device_claims import DeviceClaims
 from .stops import Stops
 
 DEVICE_READ, DEVICE_WRITE = 0, 1  # operations of the devices' unit (devices/bus.py)
-A20_OPEN = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class Ring0(DeviceClaims, Stops):

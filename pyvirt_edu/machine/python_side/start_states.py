@@ -7,6 +7,7 @@ import numpy as np
 from ..state.arrays import segment_ends
 from ..state.layout import (
     A20_MASK,
+    A20_OPEN,
     APIC_BASE,
     ATTENTION,
     ATTRIBUTES,
@@ -34,7 +35,10 @@ from ..state.layout import (
     MODE_CODE32,
     MODE_STACK32,
     NEVER,
+    NESTED_MODE,
+    NESTED_ROOT,
     PAT,
+    PLACE_MASK,
     RAM_EVERYWHERE,
     RAM_MAP,
     RDX,
@@ -50,7 +54,6 @@ from ..state.layout import (
 )
 from .checks import within
 from .inputs import Inputs
-from .ring_0 import A20_OPEN
 
 M32 = 0xFFFF_FFFF
 SIGNATURE = 0x0652  # family 6, model 5, as CPUID says
@@ -68,7 +71,7 @@ class StartStates(Inputs):
     def _reset_processor(self, in_operation: bool = False) -> None:
         """Put the row into its state after RESET#; in operation, counts and limits go on."""
         row = self._row
-        kept = [(GENERATION, int(row[GENERATION]))]
+        kept = [(i, int(row[i])) for i in (GENERATION, NESTED_ROOT, NESTED_MODE)]
         if in_operation:
             kept += [(i, int(row[i])) for i in GOING_ON]
         row[:] = 0
@@ -86,7 +89,7 @@ class StartStates(Inputs):
             segment_ends(row, segment, True)
         row[LIMIT + 6] = row[LIMIT + 7] = 0xFFFF
         row[IDTR_LIMIT] = row[IDTR_LIMIT - 2] = 0xFFFF
-        row[A20_MASK] = A20_OPEN
+        row[A20_MASK] = row[PLACE_MASK] = A20_OPEN
         row[APIC_BASE] = 0xFEE0_0100
         row[PAT] = 0x0007_0406_0007_0406
         row[CC_RESULT] = 1  # every arithmetic flag clear: not zero, parity odd

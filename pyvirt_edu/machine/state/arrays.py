@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
 import numpy as np
@@ -24,9 +25,9 @@ from .layout import (
     H_ALL_FAST,
     H_ALL_LINKS,
     H_BLOCKS,
-    H_BLOCKS_USED,
     H_BREAKPOINTS,
     H_BUCKETS,
+    H_CODE_USED,
     H_COSTS,
     H_CPU,
     H_CPUS,
@@ -50,7 +51,6 @@ from .layout import (
     H_TRACE_ROOM,
     H_UNITS,
     H_UOPS,
-    H_UOPS_USED,
     H_WATCHES,
     HANDLE_WORDS,
     HASH_ROOM,
@@ -69,6 +69,7 @@ from .layout import (
 SMALLEST_RAM = 64 << 10
 LARGEST_RAM = 3584 << 20  # above lies what devices and firmware claim
 TRACE_WORDS = 1 << 17
+MOST_PROCESSORS = 33  # of one memory: the machine's, and virtual ones
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?\s*", re.IGNORECASE)
 
@@ -96,7 +97,12 @@ def parse_size(text: str | int) -> int:
 
 
 class Arrays:
-    """Everything the core reads and writes. All memory is NumPy's; the handle has pointers."""
+    """Everything the core reads and writes. All memory is NumPy's; the handle has pointers.
+
+    What describes memory is shared by all processors that reach it: RAM, its pages' flags, decoded
+    code. The fast paths and links of all lie in one piece each, so that whoever changes a page
+    finds them; `beside` makes the arrays of a further processor.
+    """
 
     def __init__(
         self,
@@ -114,32 +120,68 @@ class Arrays:
                 f"this computer has no room for {ram:,} bytes of RAM; ask for less"
             ) from error
         pages = places // PAGE
-        self.words = np.zeros((cpus, CPU_WORDS), np.uint64)
-        self.tlb = np.zeros((cpus, TLB_ROWS), TLB_DTYPE)
         self.page_flags = np.zeros(pages, np.uint8)
         self.page_code = np.zeros(pages, np.uint64)
         self.page_blocks = np.zeros(pages, np.uint32)
-        self.fast = np.zeros((cpus, FAST_ROWS), FAST_DTYPE)
         self.uops = np.zeros(UOP_ROOM, UOP_DTYPE)
         self.blocks = np.zeros(BLOCK_ROOM, BLOCK_DTYPE)
         self.buckets = np.zeros(HASH_ROOM, np.uint32)
-        self.links = np.zeros((cpus, LINK_ENTRIES), LINK_DTYPE)
-        self.ports = np.zeros(65536, np.uint8)
-        self.devices = np.zeros(DEVICE_WORDS, np.uint64)
-        self.device_bytes = np.zeros(DEVICE_BYTES, np.uint8)
-        self.regions = np.zeros(2 * MAX_REGIONS, np.uint64)
+        self.code_used = np.ones(2, np.uint64)
+        self.all_fast = np.zeros((MOST_PROCESSORS, FAST_ROWS), FAST_DTYPE)
+        self.all_links = np.zeros((MOST_PROCESSORS, LINK_ENTRIES), LINK_DTYPE)
+        self.members: dict[int, Arrays] = {}  # by their first row in those two
         self.costs = costs
-        self.breakpoints = np.zeros(MAX_BREAKPOINTS, np.uint64)
-        self.watches = np.zeros(4 * MAX_BREAKPOINTS, np.uint64)
-        self.trace = np.zeros(TRACE_WORDS, np.uint64)
-        self.trace_cpu = np.zeros(CPU_WORDS, np.uint64)
+        self.ram_size = ram
         decode, rows = tables
         self.decode = np.zeros(DECODE_WORDS, np.uint64)
         self.decode[: len(decode)] = decode
         self.rows = np.zeros(ROW_ROOM * ROW_WORDS, np.uint64)  # the decoder keeps scratch words behind
         self.rows[: len(rows)] = rows
+        self._processor(cpus)
         self.handle = self._handle(ram)
         self.forget_addresses()
+
+    def _processor(self, cpus: int) -> None:
+        """What is a processor's own, and its platform's; it becomes a member of the group."""
+        first = next((i for i in range(MOST_PROCESSORS) if i not in self.members), MOST_PROCESSORS)
+        if first + cpus > MOST_PROCESSORS:
+            raise ConfigurationError(
+                f"a machine has room for {MOST_PROCESSORS} processors, virtual ones included; "
+                "destroy a virtual machine first"
+            )
+        self.members[first] = self
+        self.words = np.zeros((cpus, CPU_WORDS), np.uint64)
+        self.tlb = np.zeros((cpus, TLB_ROWS), TLB_DTYPE)
+        self.fast = self.all_fast[first : first + cpus]
+        self.links = self.all_links[first : first + cpus]
+        self.ports = np.zeros(65536, np.uint8)
+        self.devices = np.zeros(DEVICE_WORDS, np.uint64)
+        self.device_bytes = np.zeros(DEVICE_BYTES, np.uint8)
+        self.regions = np.zeros(2 * MAX_REGIONS, np.uint64)
+        self.breakpoints = np.zeros(MAX_BREAKPOINTS, np.uint64)
+        self.watches = np.zeros(4 * MAX_BREAKPOINTS, np.uint64)
+        self.trace = np.zeros(TRACE_WORDS, np.uint64)
+        self.trace_cpu = np.zeros(CPU_WORDS, np.uint64)
+
+    def beside(self, size: int) -> Arrays:
+        """The arrays of one more processor on the same memory, with devices of its own. It is shown
+        `size` bytes of it, by nested tables."""
+        other = copy.copy(self)
+        other._processor(1)
+        other.handle = other._handle(int(self.handle[H_RAM_END]))
+        other.ram_size = size
+        other.forget_addresses()
+        self._count_members()
+        return other
+
+    def leave(self) -> None:
+        """The end of a processor that came beside another."""
+        self.members.pop(next(first for first, member in self.members.items() if member is self))
+        self._count_members()
+
+    def _count_members(self) -> None:
+        for member in self.members.values():
+            member.handle[H_CPUS] = 1 + max(self.members)
 
     @property
     def processors(self) -> np.ndarray:
@@ -159,7 +201,8 @@ class Arrays:
 
     def forget_writable(self) -> None:
         """Make the next store to each page take the slow path, which looks at its flags."""
-        self.fast["write"] = FAST_EMPTY
+        for member in self.members.values():
+            member.fast["write"] = FAST_EMPTY
 
     def _handle(self, ram: int) -> np.ndarray:
         h = np.zeros(HANDLE_WORDS, np.uint64)
@@ -175,8 +218,9 @@ class Arrays:
             (H_BLOCKS, self.blocks),
             (H_BUCKETS, self.buckets),
             (H_LINKS, self.links),
-            (H_ALL_FAST, self.fast),
-            (H_ALL_LINKS, self.links),
+            (H_ALL_FAST, self.all_fast),
+            (H_ALL_LINKS, self.all_links),
+            (H_CODE_USED, self.code_used),
             (H_PORTS, self.ports),
             (H_REGIONS, self.regions),
             (H_COSTS, self.costs),
@@ -194,7 +238,6 @@ class Arrays:
         h[H_RAM_END] = ram
         h[H_CPUS] = len(self.words)
         h[H_TRACE_ROOM] = TRACE_WORDS
-        h[H_UOPS_USED] = h[H_BLOCKS_USED] = 1
         return h
 
     def connect(self, addresses: dict[str, int]) -> None:

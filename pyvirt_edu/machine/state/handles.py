@@ -32,6 +32,7 @@ from .layout import (
     H_BLOCKS,
     H_BREAKPOINTS,
     H_BUCKETS,
+    H_CODE_USED,
     H_COSTS,
     H_CPU,
     H_CPUS,
@@ -265,6 +266,12 @@ def uops(m):
 @core_inlined
 def blocks(m):
     return _array(word(m, H_BLOCKS), BLOCK_ROOM, BLOCK_DTYPE)
+
+
+@core_inlined
+def code_used(m):
+    """Two counts: UOPS_USED and BLOCKS_USED."""
+    return _array(word(m, H_CODE_USED), 2, np.uint64)
 
 
 @core_inlined

@@ -58,7 +58,7 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("pat", 1),
     ("mode", 1),  # the integer mode key (see MODE_ bits)
     ("generation", 1),  # bumped when virtual-to-block links must be dropped
-    ("a20_mask", 1),  # ANDed with every physical address
+    ("a20_mask", 1),  # the A20 gate: ANDed with every physical address of the program
     # time and counts
     ("instructions", 1),
     ("cycles", 1),
@@ -122,7 +122,11 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("repeating", 1),  # 1 + RIP of a repeated string instruction that has iterations left
     ("walk_count", 1),  # the references that the last page walk made, see paging.py
     ("walk", 48),  # pairs: address and level, entry
-    ("reserved", 10),
+    ("nested_mode", 1),  # and nested_root: tables between physical addresses and memory, see paging.py
+    ("place_mask", 1),  # ANDed with every address in memory: the A20 gate, where there are no nested tables
+    ("traced_count", 1),  # stores to pages marked PAGE_TRACED; more than TRACED_ROOM: some were not noted
+    ("traced", 6),  # place | size << 56
+    ("reserved", 1),
 )
 
 CPU_DTYPE = np.dtype([(n, "<u8") if k == 1 else (n, "<u8", (k,)) for n, k in _FIELDS])
@@ -229,6 +233,11 @@ REPEATING = _offset("repeating")
 VPID, PCID = _offset("vpid"), _offset("pcid")
 WALK_COUNT, WALK = _offset("walk_count"), _offset("walk")
 WALK_ROOM = 24
+NESTED_ROOT, NESTED_MODE = _offset("nested_root"), _offset("nested_mode")
+PLACE_MASK = _offset("place_mask")
+TRACED_COUNT, TRACED = _offset("traced_count"), _offset("traced")
+TRACED_ROOM = 6
+A20_OPEN = 0xFFFF_FFFF_FFFF_FFFF  # as A20_MASK: every address passes
 # A noted reference is two words: the entry's address with these above it, and the entry
 NOTED_SHIFT = 56  # six bits: the lowest address bit that the entry's table decides
 NOTED_INNER = 1 << 62  # of the nested tables
@@ -367,6 +376,7 @@ BLOCK_DTYPE = np.dtype(
 )
 BLOCK_ROOM = 1 << 16
 HASH_ROOM = 1 << 16
+UOPS_USED, BLOCKS_USED = range(2)  # how much of that is in use; the first of each means none
 
 # Links from virtual addresses to blocks. The entries of one page lie together, so that
 # dropping a page is a short loop.
@@ -414,8 +424,7 @@ MAX_REGIONS = 64
     H_TRACE,
     H_TRACE_ROOM,
     H_TRACE_USED,
-    H_UOPS_USED,
-    H_BLOCKS_USED,
+    H_CODE_USED,
     H_TRACE_CPU,
     H_WATCHES,
     H_WATCH_COUNT,
@@ -425,7 +434,7 @@ MAX_REGIONS = 64
     H_CPUS,
     H_ALL_FAST,
     H_ALL_LINKS,
-) = range(33)
+) = range(32)
 H_UNITS = 40  # entry points of the units follow
 HANDLE_WORDS = 64
 

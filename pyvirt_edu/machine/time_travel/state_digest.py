@@ -21,11 +21,15 @@ from ..memory.hostaccess_ops import HOST_UPDATE_SEGMENTS
 from ..registers import arithmetic_flags
 from ..state.arrays import Arrays
 from ..state.layout import (
+    A20_MASK,
+    A20_OPEN,
     ATTENTION,
     CC_CARRIES,
     CC_RESULT,
     CPU_DTYPE,
     DEADLINE,
+    NESTED_ROOT,
+    PLACE_MASK,
     POSTED,
     POSTED_COUNT,
     POSTED_ROOM,
@@ -48,6 +52,7 @@ DERIVED = {
     "single": "decided anew at each boundary at which `attention` is set",
     "attention": "may be set at any boundary: a look that finds nothing changes nothing",
     "deadline": "the earlier of run_deadline and timer; each run begins with that",
+    "place_mask": "the A20 gate, or all ones with nested tables",
     "generation": "tells valid links to decoded code from old ones, and a restore empties them all",
 }
 OF_THE_RUN = {
@@ -140,6 +145,7 @@ def recompute(arrays: Arrays, host: Callable[[int, int, int, int], int]) -> None
     row = arrays.words[0]
     row[_words(SCRATCH)] = 0
     row[ATTENTION], row[SINGLE] = 1, 0
+    row[PLACE_MASK] = A20_OPEN if row[NESTED_ROOT] else row[A20_MASK]
     row[DEADLINE] = min(row[RUN_DEADLINE], row[TIMER])
     host(arrays.handle.ctypes.data, HOST_UPDATE_SEGMENTS, 0, 0)
     arrays.forget_addresses()
