@@ -58,9 +58,13 @@ class MemoryMap:
         """Map guest pages from `first` on to these frames of the guest."""
         for frame in frames:
             if self.frames.owner(frame) != self.owner:
-                raise AddressError(f"frame {frame:#x} is not {self.owner}'s: {self.frames.owner(frame)} has it")
+                raise AddressError(
+                    f"frame {frame:#x} is not {self.owner}'s: {self.frames.owner(frame)} has it"
+                )
         if not 0 <= first <= first + len(frames) <= self.pages:
-            raise AddressError(f"guest pages {first:#x} to {first + len(frames):#x}: there are {self.pages:#x}")
+            raise AddressError(
+                f"guest pages {first:#x} to {first + len(frames):#x}: there are {self.pages:#x}"
+            )
         rights = ALL_RIGHTS if writable else ALL_RIGHTS & ~WRITABLE
         self._set(first, np.array(frames, np.int64) * PAGE, rights)
 
@@ -114,5 +118,3 @@ class MemoryMap:
     def restore(self, state: Any) -> None:
         """The tables themselves lie in the machine's memory, which has been put back."""
         self._place = np.frombuffer(state["place"], np.int64).copy()
-
-

@@ -37,7 +37,12 @@ class VirtualMachine(Machine):
     """
 
     def __init__(
-        self, host: BareMachine, frames: Frames, name: str, ram: str | int, devices: tuple[Any, ...] | None = None
+        self,
+        host: BareMachine,
+        frames: Frames,
+        name: str,
+        ram: str | int,
+        devices: tuple[Any, ...] | None = None,
     ) -> None:
         self.host, self.frames, self.name = host, frames, name
         super().__init__(ram=ram, devices=devices, costs=host.costs, history=False)

@@ -11,7 +11,7 @@ from ..decode.operations import OP_JMPF, OP_LLDT, OP_LTR, OP_MOV_TO_CR, OP_MOV_T
 from ..decode.uops import AS_PROTECTED, MANNER
 from ..errors import MachineError, RegisterError
 from ..exits import VECTOR_NAMES
-from ..memory.hostaccess_ops import HOST_FLUSH_FAST, HOST_LOAD_SEGMENT_REAL
+from ..memory.hostaccess_ops import HOST_FLUSH_FAST, HOST_FLUSH_TLB, HOST_LOAD_SEGMENT_REAL
 from ..registers import CPU
 from ..state.arrays import Arrays
 from ..state.layout import (
@@ -26,7 +26,9 @@ from ..state.layout import (
     EVENT,
     GENERATION,
     INTERRUPT_LINE,
+    NESTED_ROOT,
     NMI_PENDING,
+    PLACE_MASK,
     RIP,
     SHADOW,
     T0,
@@ -129,7 +131,10 @@ class Ring0(DeviceClaims, Stops):
     @a20.setter
     def a20(self, on: bool) -> None:
         mask = A20_OPEN if on else A20_OPEN & ~(1 << 20)
-        self._poke(((A20_MASK, mask), (GENERATION, self._c[GENERATION] + 1)))
+        place = A20_OPEN if self._c[NESTED_ROOT] else mask
+        self._poke(((A20_MASK, mask), (PLACE_MASK, place), (GENERATION, self._c[GENERATION] + 1)))
+        if self._c[NESTED_ROOT]:  # there the gate is below the tables that the TLB holds
+            self._host(self._handle, HOST_FLUSH_TLB, 0, 0)
         self._host(self._handle, HOST_FLUSH_FAST, 0, 0)
         self._a.forget_addresses()
 

@@ -304,7 +304,7 @@ MODE_USER = 8  # CPL 3, for links only
 PAGE = 4096
 # One byte of flags for each physical page. Only a page whose flags are exactly
 # PAGE_DIRTY may be written by the fast path; any other bit needs the slow path to act.
-PAGE_DIRTY, PAGE_CODE, PAGE_TRACED, PAGE_MMIO = 1, 2, 8, 16
+PAGE_DIRTY, PAGE_CODE, PAGE_RECORDED, PAGE_MMIO, PAGE_TRACED = 1, 2, 8, 16, 32
 
 # How memory is accessed
 WRITE, USER, EXEC, PROBE = 1, 2, 4, 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..state.layout import ATTENTION, EFLAGS, H_TRACE_USED, INSTRUCTIONS, PAGE_TRACED, TRACING
+from ..state.layout import ATTENTION, EFLAGS, H_TRACE_USED, INSTRUCTIONS, PAGE_RECORDED, TRACING
 from .tracing import TraceChunk, traced_words
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Recorder:
         a.trace_cpu[:] = machine._row
         a.trace_cpu[EFLAGS] = machine.cpu.eflags
         a.handle[H_TRACE_USED] = 0
-        a.page_flags |= PAGE_TRACED
+        a.page_flags |= PAGE_RECORDED
         a.forget_writable()
         c[TRACING], c[ATTENTION] = 1, 1
         machine._recorder = self
@@ -41,7 +41,7 @@ class Recorder:
         machine = self.machine
         a, c = machine._a, machine._c
         c[TRACING], c[ATTENTION] = 0, 1
-        a.page_flags &= 0xFF - PAGE_TRACED
+        a.page_flags &= 0xFF - PAGE_RECORDED
         a.forget_writable()
         self.take_chunk()
         machine._recorder = None

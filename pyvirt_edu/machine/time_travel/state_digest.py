@@ -59,6 +59,8 @@ OF_THE_RUN = {
     "instruction_limit": "where a slice of the run ends",
     "run_deadline": "where its caller wants it to end",
     "tracing": "whether the run is recorded",
+    "traced_count": "stores that a hypervisor has not been told of; it asks at each exit",
+    "traced": "see traced_count",
     "breakpoint_count": "the debugger's; Python keeps the list",
     "resume_breakpoint": "the debugger's: the breakpoint that a run begins on",
     "intercept_vectors": "the debugger's; Python keeps the set",
