@@ -1,41 +1,55 @@
-"""The instruction that faulted, with its operands ready to read and to assign.
-
-Operands are the guest's registers, its memory and constants. The guest's segments are taken to
-be flat, its code to be 32-bit.
-"""
+"""The instruction that faulted, with its operands ready to read and to assign."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-from ..machine.decode.instruction import Immediate, Memory
-from ..machine.decode.instruction_decoder import decode
+from ..machine.decode.instruction import Immediate, Instruction, Memory
+from ..machine.decode.instruction_decoder import RAN_OUT, Undecoded, decode
 from ..machine.decode.operand_registers import Register, register
-from ..machine.errors import AddressError
+from ..machine.state.layout import BASE, CS, ES, MODE, MODE_CODE32, PAGE
 
 if TYPE_CHECKING:
+    from ..machine.bare_machine import BareMachine
     from .trap_frame import Frame
+    from .virtual_machine import VirtualMachine
 
-LONGEST, PAGE = 15, 4096
+LONGEST = 15
 DIRECTION = 0x400
-BREAKPOINT = 3
-NOTHING: Mapping[int, bytes] = MappingProxyType({})
+M32 = 0xFFFF_FFFF
 ESP = register("esp")
+#: A guest's loops come by the same bytes again and again.
+decoded = lru_cache(4096)(decode)
+
+
+def instruction_at(machine: BareMachine, linear: int, bits: int) -> Instruction | Undecoded:
+    """What a machine has at a linear address, by its page tables as they are."""
+    in_page = min(LONGEST, PAGE - linear % PAGE)
+    place = machine.translate(linear)
+    if place is None or place + in_page > len(machine._ram):
+        return RAN_OUT
+    found = decoded(bytes(machine._ram[place : place + in_page]), bits)
+    if found is RAN_OUT and in_page < LONGEST:
+        following = machine.translate(linear + in_page & M32)
+        if following is not None and following + LONGEST <= len(machine._ram):
+            code = bytes(machine._ram[place : place + in_page])
+            return decoded(code + bytes(machine._ram[following : following + LONGEST - in_page]), bits)
+    return found
 
 
 class FaultingInstruction:
-    """What stands at the EIP of a frame.
+    """What stands where the guest was.
 
     ``name`` is the mnemonic without prefixes, "?" if there is no instruction; ``operands`` are
-    the operands' texts: "cr3", "eax", "0x20". ``decoded`` has the rest.
+    the operands' texts: "cr3", "eax", "0x20". ``decoded`` has the rest. Registers are those of ``cpu``,
+    the real processor or a virtual one.
     """
 
-    def __init__(self, frame: Frame, code: bytes) -> None:
-        self.frame, self.cpu, self.meter = frame, frame.cpu, frame.meter
-        self.decoded = decode(code)
+    def __init__(self, found: Instruction | Undecoded, frame: Frame, vm: VirtualMachine | None) -> None:
+        self.decoded = found if isinstance(found, Instruction) else None
+        self.frame, self.vm, self.meter = frame, vm, frame.meter
+        self.cpu: Any = frame.cpu if vm is None else vm.cpu
         self.name = self.decoded.name if self.decoded else "?"
         self.length = self.decoded.length if self.decoded else 0
         self._operands = self.decoded.operands if self.decoded else ()
@@ -45,26 +59,21 @@ class FaultingInstruction:
         return f"<{self.name} {', '.join(self.operands)}>"
 
     def _value(self, register: Register) -> int:
-        if register.whole is ESP:
+        if register.whole is ESP and self.vm is None:
             return self.frame.esp & (1 << register.size) - 1
         return int(getattr(self.cpu, register.name))
 
     def get(self, n: int) -> int:
-        """The value of operand n."""
+        """The value of operand n, a register or a constant."""
         operand = self._operands[n]
         if isinstance(operand, Register):
             return self._value(operand)
-        if isinstance(operand, Immediate):
-            return operand.value
-        return self.meter.read(self.address(n), self.size(n))
+        assert isinstance(operand, Immediate)
+        return operand.value
 
     def put(self, n: int, value: int) -> None:
         """Assign operand n, a register."""
-        name = self.operands[n]
-        if name == "esp":
-            self.frame.esp = value
-        else:
-            setattr(self.cpu, name, value)
+        setattr(self.cpu, self.operands[n], value)
 
     def size(self, n: int) -> int:
         """Bytes of operand n, a register or memory."""
@@ -72,56 +81,49 @@ class FaultingInstruction:
         assert isinstance(operand, Register | Memory)
         return operand.size // 8
 
-    @property
-    def vector(self) -> int:
-        """Of INT and INTO."""
-        assert self.decoded and self.decoded.vector is not None
-        return self.decoded.vector
-
-    def address(self, n: int) -> int:
-        """Where operand n is in memory."""
+    def memory(self, n: int) -> tuple[int, int]:
+        """Segment and offset of operand n, which is in memory."""
         memory = self._operands[n]
         assert isinstance(memory, Memory)
-        return memory.offset(self._value)
+        return memory.segment.number, memory.offset(self._value)
 
-    def table(self) -> tuple[int, int]:
-        """The limit and base that LGDT or LIDT names."""
-        assert self.decoded
-        at, base = self.address(0), (1 << 24 if self.decoded.operand_size == 16 else 1 << 32) - 1
-        return self.meter.read(at, 2), self.meter.read(at + 2) & base
+    def linear(self, n: int) -> int:
+        """The linear address of operand n, which is in memory."""
+        assert self.vm is not None
+        segment, offset = self.memory(n)
+        return self.vm._c[BASE + segment] + offset & M32
 
-    def string_io(self) -> None:
-        """INS or OUTS, with REP all at once: between port DX and the guest's memory."""
-        cpu, meter = self.cpu, self.meter
-        assert self.decoded and self.decoded.memory
-        memory, repeated = self.decoded.memory, self.decoded.repeat
+    def string_io(self) -> bool:
+        """INS or OUTS, between port DX and the guest's memory: as many repetitions as lie in one
+        page. False: nothing is done, and one repetition is left to the interpreter."""
+        assert self.decoded and self.decoded.memory and self.vm is not None
+        cpu, vm, memory = self.cpu, self.vm, self.decoded.memory
         size, mask = memory.size // 8, (1 << memory.address_size) - 1
         pointer, counter = str(memory.base), "ecx" if memory.address_size == 32 else "cx"
-        step = -size if self.frame.eflags & DIRECTION else size
-        for _ in range(getattr(cpu, counter) if repeated else 1):
-            at = getattr(cpu, pointer)
-            if self.decoded.operation == "INS":
-                meter.write(at, meter.port_in(cpu.dx, size), size)
-            else:
-                meter.port_out(cpu.dx, meter.read(at, size), size)
-            setattr(cpu, pointer, at + step & mask)
-        if repeated:
-            setattr(cpu, counter, 0)
+        reads = self.decoded.operation == "INS"
+        offset, left = getattr(cpu, pointer), getattr(cpu, counter) if self.decoded.repeat else 1
+        segment = ES if reads else memory.segment.number
+        linear = vm._c[BASE + segment] + offset & M32
+        count = min(left, (PAGE - linear % PAGE) // size, (mask + 1 - offset) // size)
+        if count < 2 or cpu.eflags & DIRECTION:
+            return False
+        place = vm.place_for(segment, offset, size * count, writes=reads)
+        if place is None:
+            return False
+        self.meter.ports(place, cpu.dx, size, count, reads)
+        setattr(cpu, pointer, offset + size * count & mask)
+        setattr(cpu, counter, left - count)
+        if left == count:
+            cpu.eip += self.length
+        return True
 
 
-def fetch(frame: Frame, patched: Mapping[int, bytes] = NOTHING) -> FaultingInstruction:
-    """The instruction at the frame's EIP: up to 15 bytes, less where the page after it is absent.
-
-    ``patched`` has what breakpoints stand for, by address; at one of them EIP goes back to it.
-    """
-    if frame.vector == BREAKPOINT and frame.eip - 1 in patched:
-        frame.eip -= 1
-        return FaultingInstruction(frame, patched[frame.eip])
-    eip, machine = frame.eip, frame.meter.machine
+def fetch(frame: Frame, vm: VirtualMachine | None = None) -> FaultingInstruction:
+    """The instruction at the frame's EIP, or where a virtual processor stands."""
     frame.meter.spend("memory read", -(-LONGEST // 4))
-    in_page = min(LONGEST, PAGE - (eip & PAGE - 1))
-    code = machine.read_linear(eip, in_page)
-    if in_page < LONGEST:
-        with suppress(AddressError):
-            code += machine.read_linear(eip + in_page, LONGEST - in_page)
-    return FaultingInstruction(frame, code)
+    if vm is None:
+        found = instruction_at(frame.meter.machine, frame.eip, 32)
+    else:
+        c = vm._c
+        found = instruction_at(vm, c[BASE + CS] + vm.cpu.eip & M32, 32 if c[MODE] & MODE_CODE32 else 16)
+    return FaultingInstruction(found, frame, vm)

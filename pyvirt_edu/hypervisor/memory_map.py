@@ -90,10 +90,8 @@ class MemoryMap:
         place = self._place[page] if 0 <= page < self.pages else NOWHERE
         return None if place == NOWHERE else int(place) + physical % PAGE
 
-    def trace(self, physical: int, on: bool = True) -> None:
-        """Note stores of the virtual processor to a page (TRACED in its row), or stop that."""
-        place = self.place(physical)
-        assert place is not None
+    def trace(self, place: int, on: bool = True) -> None:
+        """Note stores of the virtual processor to a page of the machine (TRACED in its row), or stop that."""
         flags = self.machine._a.page_flags
         if on:
             flags[place // PAGE] |= PAGE_TRACED

@@ -4,24 +4,25 @@ A handler in Python takes no simulated time by itself. So it works through the p
 below, each of which charges the machine's clock a price of the `CostModel`, and every exit
 ends up in a ledger with the cycles it really took: from the first cycle of the gate that led
 to ring 0 to the last of the IRET that led back. Nobody picks a price for an exit.
+
+Invariant: what the accounts hold is what the timeline holds, and no two exits overlap on the clock.
 """
 
 from __future__ import annotations
 
 import html
-import struct
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from ..machine.bare_machine import BareMachine
 from ..machine.costs import CostModel
-from ..machine.decode.instruction_decoder import decode
-from ..machine.errors import AddressError
+from ..machine.state.layout import RETURNED_AT
 
-WORD = 4
 TIMELINE_ROOM = 100_000  # records; what comes later is counted only
+CHUNK = 1024  # records that snapshots share once they are written
 
 
 def primitive_prices(costs: CostModel) -> dict[str, int]:
@@ -54,16 +55,23 @@ class Account:
     primitives: Counter[str] = field(default_factory=Counter)
     hardware: Counter[str] = field(default_factory=Counter)  # entries and returns, by `hardware_prices`
 
+    def state(self) -> tuple[Any, ...]:
+        return self.reason, self.exits, self.cycles, dict(self.primitives), dict(self.hardware)
 
-@dataclass(frozen=True)
-class ExitRecord:
+
+def _account(item: Any) -> Account:
+    """From the state of one."""
+    reason, exits, cycles, primitives, hardware = item
+    return Account(reason, exits, cycles, Counter(primitives), Counter(hardware))
+
+
+class ExitRecord(NamedTuple):
     """One exit, on the machine's clock. ``eip``: where the guest was."""
 
     reason: str
     start: int
     end: int
     eip: int
-    idle: int = 0  # cycles of it in which the processor was halted
 
 
 class Meter:
@@ -77,84 +85,114 @@ class Meter:
     def __init__(self, machine: BareMachine) -> None:
         self.machine = machine
         self.prices = primitive_prices(machine.costs)
-        self.accounts: dict[str, Account] = {}
-        self.timeline: list[ExitRecord] = []
+        self.by_software: set[int] = set()  # vectors that come by INT and no other way
+        self._accounts: dict[str, Account] = {}
+        self._records: list[ExitRecord] = []
+        self._chunks: list[tuple[ExitRecord, ...]] = []
         self.dropped = 0  # exits that the timeline had no room for
-        self._current = Account()
+        self._inside = Account()  # the exit under way; before the first, what setting up took
         self._owed = 0  # cycles not charged yet
+        self._started, self._eip = 0, 0
+        self._returning: int | None = None  # since when the exit is over but for its way back
 
-    def settle(self) -> None:
-        """Charge what is owed."""
-        self.machine.charge(self._owed)
-        self._owed = 0
+    # --- primitives ----------------------------------------------------------------------------
 
     def spend(self, primitive: str, times: int = 1) -> None:
         """Count a primitive; its price is charged when the exit ends."""
-        self._current.primitives[primitive] += times
+        self._inside.primitives[primitive] += times
         self._owed += self.prices[primitive] * times
 
     def decide(self, steps: int = 1) -> None:
         """So many comparisons that lead to a decision."""
         self.spend("decision", steps)
 
-    def read(self, linear: int, size: int = WORD) -> int:
-        """A number from memory, 4 bytes an access."""
-        self.spend("memory read", -(-size // WORD))
-        return int.from_bytes(self.machine.read_linear(linear, size), "little")
-
-    def write(self, linear: int, value: int, size: int = WORD) -> None:
-        self.spend("memory write", -(-size // WORD))
-        self.machine.write_linear(linear, value.to_bytes(size, "little"))
-
     def port_in(self, port: int, size: int = 1) -> int:
-        self._current.primitives["port access"] += 1  # the machine charges it
+        self._inside.primitives["port access"] += 1  # the machine charges it
         return self.machine.port_in(port, size)
 
     def port_out(self, port: int, value: int, size: int = 1) -> None:
-        self._current.primitives["port access"] += 1
+        self._inside.primitives["port access"] += 1
         self.machine.port_out(port, value, size)
 
+    def ports(self, place: int, port: int, size: int, count: int, reads: bool) -> None:
+        """So many accesses of a port at once, to or from physical memory."""
+        self._inside.primitives["port access"] += count
+        if reads:
+            values = (self.machine.port_in(port, size).to_bytes(size, "little") for _ in range(count))
+            self.machine.write(place, b"".join(values))
+        else:
+            data = self.machine.read(place, size * count)
+            for at in range(0, len(data), size):
+                self.machine.port_out(port, int.from_bytes(data[at : at + size], "little"), size)
+
+    def settle(self) -> None:
+        """Charge what is owed."""
+        if self._owed:
+            self.machine.charge(self._owed)
+            self._owed = 0
+
+    # --- exits ---------------------------------------------------------------------------------
+
+    def begin(self) -> Account:
+        """An exit through a gate begins; on the clock it began when the processor entered the gate."""
+        self._close()
+        self.settle()
+        self._inside, self._started = Account(), self.machine.delivered_at
+        return self._inside
+
+    def met(self, vector: int, eip: int) -> None:
+        """What the exit is about: a vector, and where the guest was."""
+        self._eip = eip
+        self._inside.hardware["INT entry" if vector in self.by_software else "exception entry"] += 1
+
+    def finish(self, returns: bool) -> None:
+        """The handler is done. With ``returns`` the exit goes on to the end of the IRET that follows."""
+        self.settle()
+        self._returning = self.machine.cycles
+        if not returns:
+            self._enter(self._returning)
+
+    def _close(self) -> None:
+        """Enter the last exit, if its IRET has been executed."""
+        returned = self.machine._c[RETURNED_AT] + self.machine.costs.iret
+        if self._returning is not None and returned >= self._returning:
+            self._inside.hardware["IRET"] += 1
+            self._enter(returned)
+
+    def _enter(self, end: int) -> None:
+        entry, self._inside, self._returning = self._inside, Account(), None
+        total = self._accounts.setdefault(entry.reason, Account(entry.reason))
+        total.exits += 1
+        total.cycles += end - self._started
+        total.primitives.update(entry.primitives)
+        total.hardware.update(entry.hardware)
+        if len(self._records) < TIMELINE_ROOM:
+            self._records.append(ExitRecord(entry.reason, self._started, end, self._eip))
+        else:
+            self.dropped += 1
+
     @contextmanager
-    def exit(self, since: int | None = None, frame: int | None = None) -> Iterator[Account]:
-        """Everything inside belongs to one exit, which began when the clock stood at ``since``.
-
-        ``frame`` is the linear address of what a gate pushed: vector, error code, EIP, CS, EFLAGS.
-        Name the exit before it ends: ``account.reason``.
-        """
-        machine = self.machine
-        asleep = machine.idle_cycles  # waiting for an interrupt is nobody's work
-        started = machine.cycles if since is None else since
-        outer, self._current = self._current, Account()
-        entry, eip, delivered = self._current, machine.cpu.eip, machine.delivered_at
-        if frame is not None:
-            vector, _, eip = struct.unpack("<III", machine.read_linear(frame, 12))
-            entry.hardware.update((self._entry(vector, eip), "IRET"))
+    def exit(self) -> Iterator[Account]:
+        """Everything inside is one exit, without a gate. Name it before it ends: ``account.reason``."""
+        self.begin()
+        self._started, self._eip = self.machine.cycles, self.machine.cpu.eip
         try:
-            yield entry
+            yield self._inside
         finally:
-            self.settle()
-            self._current = outer
-            if frame is not None and machine.delivered_at != delivered:
-                entry.hardware.update(("exception entry", "IRET"))  # of the interrupt it waited for
-            idle = machine.idle_cycles - asleep
-            total = self.accounts.setdefault(entry.reason, Account(entry.reason))
-            total.exits += 1
-            total.cycles += machine.cycles - started - idle
-            total.primitives.update(entry.primitives)
-            total.hardware.update(entry.hardware)
-            if len(self.timeline) < TIMELINE_ROOM:
-                self.timeline.append(ExitRecord(entry.reason, started, machine.cycles, eip, idle))
-            else:
-                self.dropped += 1
+            self.finish(returns=False)
 
-    def _entry(self, vector: int, eip: int) -> str:
-        """How the processor came here: an INT stands before the EIP that it pushes."""
-        for length in (1, 2):
-            with suppress(AddressError):
-                i = decode(self.machine.read_linear(eip - length & 0xFFFF_FFFF, length))
-                if i and i.vector == vector:
-                    return "INT entry"
-        return "exception entry"
+    # --- the ledger ----------------------------------------------------------------------------
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        """By reason: the exits that are over."""
+        self._close()
+        return self._accounts
+
+    @property
+    def timeline(self) -> list[ExitRecord]:
+        self._close()
+        return self._records
 
     @property
     def exits(self) -> int:
@@ -175,6 +213,35 @@ class Meter:
         """Reason, exits, cycles, cycles an exit: the dearest first."""
         items = sorted(self.accounts.items(), key=lambda item: (-item[1].cycles, item[0]))
         return [(reason, a.exits, a.cycles, round(a.cycles / a.exits)) for reason, a in items]
+
+    # --- a part of the machine's state (its hypervisor's) ----------------------------------------
+
+    def state(self) -> Any:
+        self._close()
+        whole = len(self._records) // CHUNK * CHUNK
+        chunks = tuple(self._chunk(i) for i in range(0, whole, CHUNK))
+        return {
+            "accounts": [account.state() for account in self._accounts.values()],
+            "inside": self._inside.state(),
+            "records": (chunks, tuple(self._records[whole:])),
+            "numbers": (self.dropped, self._owed, self._started, self._eip, self._returning),
+        }
+
+    def _chunk(self, first: int) -> tuple[ExitRecord, ...]:
+        """Records that are in a snapshot already are not copied again."""
+        number = first // CHUNK
+        if number == len(self._chunks):
+            self._chunks.append(tuple(self._records[first : first + CHUNK]))
+        return self._chunks[number]
+
+    def restore(self, state: Any) -> None:
+        self._accounts = {item[0]: _account(item) for item in state["accounts"]}
+        self._inside = _account(state["inside"])
+        chunks, rest = state["records"]
+        self._chunks = [tuple(ExitRecord(*record) for record in chunk) for chunk in chunks]
+        self._records = [record for chunk in self._chunks for record in chunk]
+        self._records += [ExitRecord(*record) for record in rest]
+        self.dropped, self._owed, self._started, self._eip, self._returning = state["numbers"]
 
     def __repr__(self) -> str:
         head = f"{'exit':<24}{'times':>8}{'cycles':>12}{'each':>8}"

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
-from functools import lru_cache
 
 from ..machine.bare_machine import BareMachine
 from ..machine.decode.instruction import Instruction
-from ..machine.decode.instruction_decoder import RAN_OUT, Undecoded, decode
-from ..machine.errors import AddressError
+from ..machine.decode.instruction_decoder import Undecoded
 from ..machine.exits import Exit
+from .instructions import instruction_at
 
-LONGEST, PAGE = 15, 4096
 CODE_32 = 0x4000  # among a segment's attributes
 PORTS = ("IN", "OUT", "INS", "OUTS")
 
@@ -52,24 +49,8 @@ def own_work(
     return found, out
 
 
-@lru_cache(4096)
-def _decode(code: bytes, bits: int) -> Instruction | Undecoded:
-    """A guest's loops come by the same bytes again and again."""
-    return decode(code, bits)
-
-
 def _next(machine: BareMachine) -> Instruction | Undecoded:
     """The instruction that EIP points to."""
     cs = machine.cpu.segment("cs")
     bits = 32 if cs.attributes & CODE_32 else 16
-    at = cs.base + machine.cpu.eip & 0xFFFF_FFFF
-    in_page = min(LONGEST, PAGE - at % PAGE)
-    physical = machine.translate(at)
-    if physical is None or physical >= machine.ram_size:
-        return RAN_OUT
-    code = machine.read(physical, in_page)
-    i = _decode(code, bits)
-    if i is RAN_OUT:
-        with suppress(AddressError):
-            i = _decode(code + machine.read_linear(at + in_page & 0xFFFF_FFFF, LONGEST - in_page), bits)
-    return i
+    return instruction_at(machine, cs.base + machine.cpu.eip & 0xFFFF_FFFF, bits)

@@ -3,62 +3,48 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 from .meter import Meter
 
+FRAME_BYTES = 28  # vector, error code, EIP, CS, EFLAGS, ESP, SS
+FRAME = struct.Struct("<7I")
+
 
 class Frame:
-    """The guest's state at an exit.
+    """The guest's state at an exit: the exit record.
 
-    ``eip``, ``cs``, ``eflags``, ``esp`` and ``ss`` are on the hypervisor's stack; the other
-    registers are still in the processor, as ``cpu``. Reading or assigning a field of the frame
-    is a memory access, and is metered.
+    ``vector`` and ``error`` say why; ``eip``, ``cs``, ``eflags``, ``esp`` and ``ss`` are read from the
+    hypervisor's stack at once, and written back at the end of the exit if a handler assigned one. The
+    other registers are still in the processor, as ``cpu``.
     """
 
-    eip: int
-    cs: int
-    eflags: int
-    esp: int
-    ss: int
-    FIELDS = {"eip": 8, "cs": 12, "eflags": 16, "esp": 20, "ss": 24}
+    FIELDS = ("eip", "cs", "eflags", "esp", "ss")
+    __slots__ = (*FIELDS, "_before", "_place", "at", "cpu", "error", "meter", "vector")
 
-    def __init__(self, meter: Meter, at: int) -> None:
-        self.meter, self.at = meter, at
-        self.vector, self.error = struct.unpack("<II", meter.machine.read_linear(at, 8))
-        meter.spend("memory read", 2)
-        self.cpu = meter.machine.cpu
+    def __init__(self, meter: Meter, at: int, place: int, vector: int | None = None) -> None:
+        self.meter, self.at, self._place = meter, at, place
+        self.cpu: Any = meter.machine.cpu
+        meter.spend("memory read", 7)
+        self._before = FRAME.unpack(meter.machine.read(place, FRAME_BYTES))
+        self.vector, self.error, self.eip, self.cs, self.eflags, self.esp, self.ss = self._before
+        if vector is not None:  # an idle processor was woken: the frame is an older exit's
+            self.vector, self.error = vector, 0
 
-    def __getattr__(self, name: str) -> int:
-        if name not in Frame.FIELDS:
-            raise AttributeError(f"a frame has {', '.join(Frame.FIELDS)}; not {name}")
-        return self.meter.read(self.at + Frame.FIELDS[name])
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in Frame.FIELDS:
-            self.meter.write(self.at + Frame.FIELDS[name], int(value) & 0xFFFF_FFFF)  # type: ignore[call-overload]
-        else:
-            object.__setattr__(self, name, value)
+    def write_back(self) -> None:
+        fields = (getattr(self, name) & 0xFFFF_FFFF for name in self.FIELDS)
+        after = (*self._before[:2], *fields)
+        if after != self._before:
+            changed = sum(a != b for a, b in zip(after, self._before, strict=True))
+            self.meter.spend("memory write", changed)
+            self.meter.machine.write(self._place, FRAME.pack(*after))
 
     def __repr__(self) -> str:
-        numbers = struct.unpack("<7I", self.meter.machine.read_linear(self.at, 28))
-        names = ("vector", "error", "eip", "cs", "eflags", "esp", "ss")
-        return "<frame " + " ".join(f"{n} {v:#x}" for n, v in zip(names, numbers, strict=True)) + ">"
+        values = (self.vector, self.error, self.eip, self.cs, self.eflags, self.esp, self.ss)
+        names = ("vector", "error", *self.FIELDS)
+        return "<frame " + " ".join(f"{n} {v:#x}" for n, v in zip(names, values, strict=True)) + ">"
 
     @property
     def ring(self) -> int:
         """Where the guest was: the RPL of its CS."""
         return self.cs & 3
-
-    def push(self, *values: int) -> None:
-        """Onto the guest's stack."""
-        esp = self.esp
-        for value in values:
-            esp -= 4
-            self.meter.write(esp, value & 0xFFFF_FFFF)
-        self.esp = esp
-
-    def pop(self, count: int = 1) -> list[int]:
-        """So many doublewords from the guest's stack."""
-        esp = self.esp
-        self.esp = esp + 4 * count
-        return [self.meter.read(esp + 4 * i) for i in range(count)]

@@ -20,39 +20,56 @@ from ..computer import Machine
 from ..machine.bare_machine import BareMachine
 from ..machine.errors import MachineError, SnapshotError
 from ..machine.exits import Exit
-from ..machine.memory.hostaccess_ops import HOST_NOTIFY_WRITE
-from ..machine.state.arrays import Arrays
-from ..machine.state.layout import PAGE, TRACED, TRACED_COUNT, TRACED_ROOM
+from ..machine.memory.hostaccess_ops import HOST_NOTIFY_WRITE, HOST_WALK
+from ..machine.state.arrays import Arrays, parse_size
+from ..machine.state.layout import (
+    BASE,
+    CPL,
+    CR2,
+    EVENT,
+    EVENT_ERROR,
+    EVENT_FAULT,
+    LEDGER,
+    PAGE,
+    PAGE_CODE,
+    PAGE_DIRTY,
+    PROBE,
+    TRACED,
+    TRACED_COUNT,
+    TRACED_ROOM,
+    USER,
+    WRITE,
+)
 from ..machine.time_travel.snapshots import Snapshot
 from .frames import Frames
+from .guest_fault import GuestFault
 from .memory_map import MemoryMap
 
-LARGEST = 3584 << 20
+FLAT = 8  # instead of a segment's number: a linear address
+PF = 14
+
+
+def lend(host: BareMachine, frames: Frames, name: str, ram: str | int) -> VirtualMachine:
+    """A virtual PC with memory of its own: frames that are taken from `frames`, zeroed."""
+    pages = parse_size(ram) // PAGE
+    held = frames.allocate(name, pages)
+    memory = MemoryMap(host, frames, name, pages)
+    memory.put(0, held)
+    for frame in held:
+        host.write(frame * PAGE, bytes(PAGE))
+    return VirtualMachine(memory)
 
 
 class VirtualMachine(Machine):
-    """``VirtualMachine(host, frames, "web", ram="16MiB")`` takes its memory from `frames`.
+    """``VirtualMachine(MemoryMap(...))``, or `lend` for one with memory of its own.
 
     ``map`` says where the memory is. Snapshots and rewinding are the host's, whose state includes it.
     """
 
-    def __init__(
-        self,
-        host: BareMachine,
-        frames: Frames,
-        name: str,
-        ram: str | int,
-        devices: tuple[Any, ...] | None = None,
-    ) -> None:
-        self.host, self.frames, self.name = host, frames, name
-        super().__init__(ram=ram, devices=devices, costs=host.costs, history=False)
-        pages = self.ram_size // PAGE
-        held = frames.allocate(name, pages)
-        self.map = MemoryMap(host, frames, name, pages)
-        self.map.put(0, held)
-        for frame in held:
-            host.write(frame * PAGE, bytes(PAGE))
-        for word, value in self.map.root.items():
+    def __init__(self, memory: MemoryMap, devices: tuple[Any, ...] | None = None) -> None:
+        self.host, self.map = memory.machine, memory
+        super().__init__(memory.pages * PAGE, devices=devices, costs=self.host.costs, history=False)
+        for word, value in memory.root.items():
             self._c[word] = value
         self._a.forget_addresses()
 
@@ -61,8 +78,9 @@ class VirtualMachine(Machine):
 
     def destroy(self) -> None:
         """Give everything back."""
-        self.frames.free(self.name, self.frames.owned(self.name))
-        self.frames.free(self.map.tables, self.frames.owned(self.map.tables))
+        frames = self.map.frames
+        for owner in (self.map.owner, self.map.tables):
+            frames.free(owner, frames.owned(owner))
         self._a.leave()
 
     # --- memory: by the map --------------------------------------------------------------------
@@ -88,6 +106,64 @@ class VirtualMachine(Machine):
                 self._ram[at : at + size] = data[done : done + size]
                 self._host(self._handle, HOST_NOTIFY_WRITE, at, size)
             done += size
+
+    # --- as the guest's own accesses -------------------------------------------------------------
+
+    def guest_load(self, offset: int, size: int = 4, segment: int = FLAT, user: bool = False) -> int:
+        """1, 2 or 4 bytes as the guest would load them, through a segment or (FLAT) at a linear address.
+        What the processor would refuse raises `GuestFault`."""
+        return self._access("load_slow", offset, size, segment, USER * user, 0)
+
+    def guest_store(
+        self, offset: int, value: int, size: int = 4, segment: int = FLAT, user: bool = False
+    ) -> None:
+        """Likewise; a store that faults has written nothing."""
+        self._access("store_slow", offset, size, segment, WRITE | USER * user, value)
+
+    def _access(self, unit: str, offset: int, size: int, segment: int, access: int, value: int) -> int:
+        c = self._c
+        c[EVENT] = 0
+        found = self._units[unit](self._handle, offset, size | segment << 8 | access << 16, value)
+        self._raise(c[CR2])
+        return found & (1 << 8 * size) - 1
+
+    def place_for(self, segment: int, offset: int, size: int, writes: bool) -> int | None:
+        """The machine address of bytes in one page, if the guest may access all of them and nobody wants to
+        see it; None: one by one, then."""
+        access = (WRITE if writes else 0) | USER * (self._c[CPL] == 3)
+        try:
+            for at in (offset, offset + size - 1):
+                self._access(
+                    "store_slow" if writes else "load_slow", at, 1, segment, access | PROBE * writes, 0
+                )
+            page, _ = self.resolve(self._c[BASE + segment] + offset & 0xFFFF_F000, access)
+        except GuestFault:
+            return None
+        flags = self.host._a.page_flags
+        if page >= self.host.ram_size or flags[page // PAGE] & ~PAGE_DIRTY & ~PAGE_CODE:
+            return None
+        return page | (self._c[BASE + segment] + offset & 0xFFF)
+
+    def resolve(self, linear: int, access: int) -> tuple[int, int]:
+        """Where the guest's tables and the map lead for an access: machine address of the page and TLB
+        rights. Accessed and dirty bits are set as by the processor. `GuestFault` if that is a #PF."""
+        c = self._c
+        cr2 = c[CR2]
+        c[EVENT] = 0
+        found = self._host(self._handle, HOST_WALK, linear, access)
+        faulted = c[CR2]
+        c[CR2] = cr2  # the fault has not been delivered
+        self._raise(faulted)
+        return found & ~0xFFF, found & 0xFFF
+
+    def _raise(self, cr2: int) -> None:
+        """The event of an access that failed."""
+        c = self._c
+        event = c[EVENT]
+        c[EVENT] = c[LEDGER] = 0
+        if event & EVENT_FAULT:
+            vector = event & 0xFF
+            raise GuestFault(vector, c[EVENT_ERROR], cr2 if vector == PF else None)
 
     def traced_stores(self) -> list[tuple[int, int]] | None:
         """Machine address and size of each store to a traced page since the last call; None: too many."""

@@ -20,8 +20,9 @@ from .hostaccess_ops import (
     HOST_RESET_DERIVED,
     HOST_TRANSLATE,
     HOST_UPDATE_SEGMENTS,
+    HOST_WALK,
 )
-from .paging import look_up, place_behind, translates
+from .paging import look_up, place_behind, translates, walk_page_table
 from .physical import in_ram, read_physical, write_physical
 from .segment_cache import set_real_segment, update_ends, update_mode
 from .tlb import flush_fast, flush_tlb, invalidate_page
@@ -106,4 +107,7 @@ def host_access(m, operation, address, value):
         return dma_read_byte(m, value, address)
     elif operation == HOST_DMA_WRITE:
         dma_write_byte(m, value >> 8, address, value & 0xFF)
+    elif operation == HOST_WALK:
+        page, rights = walk_page_table(m, address, value)
+        return page | rights & 0xFFF
     return np.uint64(0)

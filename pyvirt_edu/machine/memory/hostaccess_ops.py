@@ -13,4 +13,5 @@ from __future__ import annotations
     HOST_FLUSH_PAGE,  # linear b
     HOST_DMA_READ,  # a byte from physical b, for the device c
     HOST_DMA_WRITE,  # to physical b: the byte in c, by the device in bits 8 and up
-) = range(10)
+    HOST_WALK,  # linear b for the access c as the processor walks, past the TLB: page | rights, or EVENT
+) = range(11)

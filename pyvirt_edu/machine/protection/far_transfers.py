@@ -23,10 +23,13 @@ from ..state.jit import UNIT_SWITCH_TASK, core, core_hot
 from ..state.layout import (
     CPL,
     CS,
+    CYCLES,
     EVENT,
     GP,
+    LEDGER,
     LIMIT,
     NP,
+    RETURNED_AT,
     RIP,
     RSP,
     SELECTOR,
@@ -335,6 +338,8 @@ def enter_outer(m, selector, low, high, offset, stack, stack_low, stack_high, po
     set_descriptor(m, SS, stack, stack_low, stack_high | H_ACCESSED)
     set_stack_pointer(m, pointer)
     drop_privileged_segments(m)
+    c = cpu(m)
+    c[RETURNED_AT] = c[CYCLES] + c[LEDGER]  # the instruction's own price is not in there
 
 
 @core

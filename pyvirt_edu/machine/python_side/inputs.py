@@ -11,6 +11,9 @@ entry is (instruction count, kind, data):
     ANSWER  the value that a device gave to the read the instruction was waiting for
     IDLE_UNTIL  the cycle count of the next entry: the processor was halted meanwhile
     FAULT   vector of an exception that left the machine before it was delivered
+    CALLED  a host call (stops.py) that ended the run; others come by themselves when the past is repeated
+
+What a host call does is no input: repeating the past makes the same call again.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from .core import Core
 if TYPE_CHECKING:
     from ..time_travel.history import History
 
-WORDS, BYTES, CALL, ANSWER, FAULT, IDLE_UNTIL = range(6)
+WORDS, BYTES, CALL, ANSWER, FAULT, IDLE_UNTIL, CALLED = range(7)
 
 
 class Inputs(Core):
@@ -32,10 +35,11 @@ class Inputs(Core):
 
     _history: History
     _due: int
+    _in_host_call = False
 
     def _log(self, kind: int, data: Any) -> None:
         """Note an input, so that `back` can repeat it."""
-        if self._history.checkpoints:
+        if self._history.checkpoints and not self._in_host_call:
             now = self._c[INSTRUCTIONS]
             if self._c[HALTED]:  # time passes without instructions: say when, too
                 self._history.log.append((now, IDLE_UNTIL, self._c[CYCLES]))

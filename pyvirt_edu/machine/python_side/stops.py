@@ -1,11 +1,18 @@
-"""What stops a run: breakpoints, watchpoints, exceptions that are looked at before they are delivered.
+"""What stops a run: breakpoints, watchpoints, exceptions that are looked at before they are delivered,
+and host calls.
 
-They are the debugger's, not the guest's: no part of a snapshot, and not in the history. Invariant:
+But for host calls they are the debugger's, not the guest's: no part of a snapshot, and not in the history. Invariant:
 outside a replay and a delivery the words that the core looks at say what the lists here say; whatever
 changes a list, or puts back the processor's row, calls `_debugger_words`.
+
+A host call is how software in ring 0 that is written in Python gets the processor: UD2 at CPL 0 calls a
+function instead of raising #UD. It belongs to the machine: `back` makes the calls of the past again, and
+the state of who answers is in snapshots (`attach`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from ..errors import AddressError, MachineError
 from ..exits import REASONS, VECTOR_NAMES, Exit
@@ -15,6 +22,7 @@ from ..state.layout import (
     ATTENTION,
     BASE,
     BREAKPOINT_COUNT,
+    CPL,
     CS,
     EVENT_SHUTDOWN,
     EXIT_BREAKPOINT,
@@ -34,9 +42,10 @@ from ..state.layout import (
     RIP,
     RUN_DEADLINE,
     TRACING,
+    UD,
 )
 from .checks import amount, within
-from .inputs import FAULT, Inputs
+from .inputs import CALLED, FAULT, Inputs
 
 M32 = 0xFFFF_FFFF
 
@@ -49,6 +58,7 @@ class Stops(Inputs):
         self._breakpoints: list[int] = []
         self._watches: list[tuple[int, int, int]] = []
         self._vectors: set[int] = set()
+        self._host_call: Callable[[], Exit | None] | None = None
         self._stop = (0, -1)  # linear address and instruction count of the last breakpoint
         self._replaying = False  # `back` repeats the past: nothing of it is for the outside
 
@@ -126,6 +136,28 @@ class Stops(Inputs):
             )
         self._poke(((INSTRUCTIONS, c[INSTRUCTIONS] + 1),))
 
+    def on_host_call(self, function: Callable[[], Exit | None]) -> None:
+        """Let a function play the program in ring 0: it is called when UD2 is to be executed there, and
+        returns None to go on, wherever it has put EIP, or an Exit that ends the run. UD2 further out
+        is #UD as ever."""
+        if self._host_call is not None:
+            raise MachineError("this machine has a hypervisor already; make another machine")
+        self._host_call = function
+        self._debugger_words()
+
+    def _make_host_call(self) -> Exit | None:
+        """The core has met UD2."""
+        assert self._host_call is not None
+        c = self._c
+        self._in_host_call = True
+        try:
+            if c[CPL] == 0:
+                return self._host_call()
+            self.deliver()
+            return None
+        finally:
+            self._in_host_call = False
+
     # --- the core's side -------------------------------------------------------------
 
     def _debugger_words(self) -> None:
@@ -138,11 +170,16 @@ class Stops(Inputs):
         a.handle[H_WATCH_COUNT] = len(self._watches)
         for i in range(4):
             c[INTERCEPT_VECTORS + i] = sum(1 << (v & 63) for v in self._vectors if v >> 6 == i)
+        c[INTERCEPT_VECTORS] |= self._host_vector()
         c[TRACING] = 0
         c[RESUME_BREAKPOINT] = 0
         c[RUN_DEADLINE] = NEVER
         c[ATTENTION] = 1
         self._host(self._handle, HOST_FLUSH_FAST, 0, 0)
+
+    def _host_vector(self) -> int:
+        """The bit of INTERCEPT_VECTORS that host calls need."""
+        return 1 << UD if self._host_call is not None else 0
 
     def _quiet(self, on: bool) -> None:
         """While history is replayed nothing stops."""
@@ -153,12 +190,18 @@ class Stops(Inputs):
             self._a.handle[H_WATCH_COUNT] = 0
             for i in range(4):
                 c[INTERCEPT_VECTORS + i] = 0
+            c[INTERCEPT_VECTORS] = self._host_vector()
             self._host(self._handle, HOST_FLUSH_FAST, 0, 0)
         else:
             self._debugger_words()
 
-    def _other_exit(self, reason: int) -> Exit:
+    def _other_exit(self, reason: int) -> Exit | None:
         c = self._c
+        if reason == EXIT_EXCEPTION and self._host_call is not None and c[EXIT_VECTOR] == UD:
+            now, out = c[INSTRUCTIONS], self._make_host_call()
+            if out is not None and self._history.checkpoints:
+                self._history.log.append((now, CALLED, None))
+            return out
         out = Exit(REASONS[reason], c[RIP], c[INSTRUCTIONS])
         if reason == EXIT_BREAKPOINT:
             out.linear = c[EXIT_LINEAR]

@@ -126,7 +126,7 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("place_mask", 1),  # ANDed with every address in memory: the A20 gate, where there are no nested tables
     ("traced_count", 1),  # stores to pages marked PAGE_TRACED; more than TRACED_ROOM: some were not noted
     ("traced", 6),  # place | size << 56
-    ("reserved", 1),
+    ("returned_at", 1),  # cycle count at the last return to an outer ring, its own price left out
 )
 
 CPU_DTYPE = np.dtype([(n, "<u8") if k == 1 else (n, "<u8", (k,)) for n, k in _FIELDS])
@@ -230,6 +230,7 @@ FERR = _offset("ferr")
 SHADOW_NEXT, SHADOW_ARMED, SHADOW_DEBUG = 1, 2, 4
 DELIVERED_AT = _offset("delivered_at")
 REPEATING = _offset("repeating")
+RETURNED_AT = _offset("returned_at")
 VPID, PCID = _offset("vpid"), _offset("pcid")
 WALK_COUNT, WALK = _offset("walk_count"), _offset("walk")
 WALK_ROOM = 24

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RewindError
-from ..python_side.inputs import ANSWER, FAULT, IDLE_UNTIL
+from ..python_side.inputs import ANSWER, CALLED, FAULT, IDLE_UNTIL
 from ..state.layout import (
     CYCLES,
     EXIT_DEADLINE,
@@ -24,6 +24,7 @@ from ..state.layout import (
     EXIT_PORT_IN,
     EXIT_PORT_OUT,
     EXIT_SERVICE,
+    EXIT_VECTOR,
     EXIT_WATCHPOINT,
     INSTRUCTION_LIMIT,
     INSTRUCTIONS,
@@ -33,6 +34,7 @@ from ..state.layout import (
     REPLAY,
     REPLAY_COUNT,
     RUN_DEADLINE,
+    UD,
 )
 from .snapshots import Snapshot
 
@@ -137,14 +139,14 @@ class History:
     def _replay(self, position: int, target: int) -> int:
         """Run forward with the logged input; returns the position behind what was used.
 
-        Answers that were the last input at the target belong to the instruction that comes next,
+        Answers and host calls that came last at the target belong to the instruction that comes next,
         which has not begun there.
         """
         log, machine = self.log, self.machine
         end = position
         while end < len(log) and log[end][0] <= target:
             end += 1
-        while end > position and log[end - 1][:2] == (target, ANSWER):
+        while end > position and log[end - 1][0] == target and log[end - 1][1] in (ANSWER, CALLED):
             end -= 1
         while position < end:
             count, kind, data = log[position]
@@ -155,9 +157,12 @@ class History:
                 c[REPLAY_COUNT] += 1
             elif kind == FAULT:
                 word = INTERCEPT_VECTORS + (data >> 6)
-                machine._c[word] = 1 << (data & 63)
+                machine._c[word] |= 1 << (data & 63)
                 self._advance(NEVER, (EXIT_EXCEPTION,), count)
-                machine._c[word] = 0
+                machine._c[word] ^= 1 << (data & 63)
+            elif kind == CALLED:
+                self._advance(NEVER, (EXIT_EXCEPTION,), count)
+                machine._make_host_call()
             elif kind == IDLE_UNTIL:
                 self._advance(count, (EXIT_LIMIT,), count)
                 self._idle_until(data)
@@ -184,6 +189,8 @@ class History:
                 continue
             elif reason in reasons and c[INSTRUCTIONS] == expected:
                 return
+            elif reason == EXIT_EXCEPTION and machine._host_call is not None and c[EXIT_VECTOR] == UD:
+                machine._make_host_call()
             else:
                 raise RewindError(
                     f"the replay left the recorded path at instruction {c[INSTRUCTIONS]:,} "
@@ -199,6 +206,8 @@ class History:
             reason = machine._call(machine._handle)
             if reason == EXIT_SERVICE:
                 machine._service()
+            elif reason == EXIT_EXCEPTION and machine._host_call is not None:
+                machine._make_host_call()
             elif reason not in (EXIT_IDLE, EXIT_DEADLINE):
                 raise RewindError(
                     f"the replay left the recorded path at cycle {c[CYCLES]:,} (exit {reason}); "

@@ -6,7 +6,7 @@ Invariant (snapshots.py): RAM equals ``_saved`` but for the pages that PAGE_DIRT
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -37,6 +37,16 @@ from .snapshots import Layer, SavedPages, Snapshot, next_layer_number
 from .tracing import Trace
 
 
+class Part(Protocol):
+    """Something in Python that belongs to a machine, for example its hypervisor."""
+
+    def state(self) -> Any:
+        """All of it, as plain data: numbers, text, bytes, lists, tuples, dictionaries."""
+
+    def restore(self, state: Any) -> None:
+        """Be as it was; RAM and processor have been put back."""
+
+
 class Rewindable(Running, Memory, Ring0):
     """The history, and RAM as the last snapshot saved it."""
 
@@ -45,6 +55,20 @@ class Rewindable(Running, Memory, Ring0):
         self._saved = SavedPages.empty(len(arrays.page_flags))
         self._history = History(self, history)
         self._due = 0
+        self._parts: dict[str, Part] = {}
+
+    def attach(self, name: str, part: Part) -> None:
+        """From now on a part is in snapshots, in digests, and goes back with the machine. The history
+        begins anew."""
+        if name in self._parts:
+            raise MachineError(f"this machine has a part called {name!r} already")
+        self._parts[name] = part
+        self._due = self._history.start(None)
+
+    def detach(self, name: str) -> None:
+        """The end of a part; the history begins anew."""
+        del self._parts[name]
+        self._due = self._history.start(None)
 
     def snapshot(self) -> Snapshot:
         """The whole machine as data. Unchanged pages are shared with earlier snapshots."""
@@ -57,6 +81,8 @@ class Rewindable(Running, Memory, Ring0):
             a.forget_writable()
         extra: dict[str, Any] = {"exits": list(self._exits), "queue": list(self._queue)}
         extra["asking"] = self._pending is not None and not self._c[REPLAY_COUNT]
+        if self._parts:
+            extra["parts"] = {name: part.state() for name, part in self._parts.items()}
         devices = None
         if self._platform is not None:
             extra["platform"] = self._platform.state()
@@ -80,6 +106,10 @@ class Rewindable(Running, Memory, Ring0):
                 f"the snapshot {has} of the PC's devices, this machine {lacks}: restore it in a machine "
                 "made with the same devices"
             )
+        parts = set(snapshot.extra.get("parts", ()))
+        if parts != set(self._parts):
+            has, wants = (", ".join(sorted(names)) or "none" for names in (self._parts, parts))
+            raise SnapshotError(f"this machine's parts are {has}; the snapshot was taken with {wants}")
         self._put_back(snapshot)
         self._debugger_words()
         self._due = self._history.start(snapshot)
@@ -109,6 +139,8 @@ class Rewindable(Running, Memory, Ring0):
         self._exits[:] = snapshot.extra.get("exits", [0] * len(REASONS))
         self._queue = deque((w, v) for w, v in snapshot.extra.get("queue", ()))
         self._pending = None
+        for name, state in snapshot.extra.get("parts", {}).items():
+            self._parts[name].restore(state)
 
     def back(self, n: int = 1) -> Exit:
         """Rewind by n instructions: everything is as it was then, input included."""
@@ -124,6 +156,7 @@ class Rewindable(Running, Memory, Ring0):
         more = [b"".join(word.to_bytes(8, "little") for write in self._queue for word in write)]
         if self._platform is not None:
             more += self._platform.media()
+        more += [repr((name, part.state())).encode() for name, part in sorted(self._parts.items())]
         return state_digest.digest(self._a, more)
 
     def trace(self, n: int) -> Trace:

@@ -1,0 +1,464 @@
+"""Direct execution: the real processor runs the guest's instructions, one or two rings further out.
+
+The guest believes in its *virtual processor*, the record of a `VirtualMachine`: ring 0, its own tables,
+its own interrupt flag. Its kernel really runs in ring 1, its programs in ring 3. `take` brings the record
+up to date after an exit, `give` puts the real processor where the record says. Between the two the
+hypervisor does to the record what the guest wanted; for any instruction, `interpret` does: the core
+executes it on the record. So no instruction has a second definition here, and what the processor would
+refuse is refused.
+
+What can run directly is a matter of the record alone (`is_direct`); all else is interpreted: real mode,
+virtual-8086 mode, single steps, rings 1 and 2, segments that a descriptor in an outer ring cannot say.
+
+Invariants: a descriptor in the real GDT or LDT is what the guest's own table says there, as `outward`
+has it, and stores to that page of the guest are traced; what is in the record's hidden parts is what is
+in the real processor's, cut.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..machine.errors import RegisterError
+from ..machine.memory.hostaccess_ops import HOST_UPDATE_SEGMENTS
+from ..machine.state.layout import (
+    AC,
+    ATTENTION,
+    ATTRIBUTES,
+    BASE,
+    CC_RESULT,
+    CPL,
+    CR0,
+    CR0_AM,
+    CR0_EM,
+    CR0_MP,
+    CR0_NE,
+    CR0_PE,
+    CR0_TS,
+    CR2,
+    CR3,
+    CR4,
+    CR4_OSFXSR,
+    CR4_TSD,
+    CS,
+    CYCLES,
+    DATA_ACCESSES,
+    DF,
+    DR7,
+    DS,
+    EFLAGS,
+    ES,
+    FS,
+    GDTR_BASE,
+    GDTR_LIMIT,
+    GENERATION,
+    GS,
+    HALTED,
+    ID,
+    IF,
+    INTERRUPT_LINE,
+    IOPL_MASK,
+    LDTR,
+    LIMIT,
+    MODE,
+    MODE_STACK32,
+    NT,
+    RF,
+    RIP,
+    RSP,
+    SELECTOR,
+    SHADOW,
+    SS,
+    TF,
+    USER,
+    VM,
+    WALK_REFERENCES,
+    WRITE,
+    X87,
+)  # fmt: skip
+from .address_space import AddressSpace
+from .descriptors import base_in, descriptor, limit_in
+from .frames import Frames
+from .guest_fault import GuestFault
+from .instructions import FaultingInstruction
+from .trap_frame import Frame
+from .trap_gates import (
+    CR0_RUNNING,
+    CR4_PSE,
+    FIRST_OF_MONITOR,
+    KERNEL_CODE,
+    KERNEL_DATA,
+    TrapGates,
+)
+from .virtual_machine import VirtualMachine
+
+PAGE_FAULT, FAULT_WRITE = 14, 2
+DATA_SEGMENTS = {ES: "es", DS: "ds", FS: "fs", GS: "gs"}
+SEEN_FLAGS = DF | TF | AC | ID | NT | RF  # of EFLAGS: those that any ring changes; the arithmetic ones apart
+MIRRORED_CR0 = CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_AM
+MIRRORED_CR4 = CR4_TSD | CR4_OSFXSR
+ACCESSED = 1 << 40
+WORD_REGISTERS = {f"{e}{name}" for e in ("", "e") for name in "ax cx dx bx sp bp si di".split()}
+BURST = 1000  # instructions that are interpreted in one exit at most
+
+
+class Hidden(NamedTuple):
+    """A segment register: what it is called, and what the processor keeps of its descriptor."""
+
+    selector: int
+    base: int
+    limit: int
+    attributes: int
+
+    @property
+    def descriptor(self) -> int:
+        """The descriptor that loads this."""
+        coarse = self.attributes & 0x8000
+        limit = self.limit >> 12 if coarse else self.limit
+        return descriptor(self.base, limit, self.attributes & 0xFF, self.attributes >> 12) | ACCESSED
+
+
+class DirectExecution:
+    def __init__(self, gates: TrapGates, vm: VirtualMachine, frames: Frames) -> None:
+        self.gates, self.vm, self.meter = gates, vm, gates.meter
+        self.space = AddressSpace(gates, vm, frames)
+        self.shadowed: dict[int, int] = {}  # by selector: descriptors of the guest in the real tables
+        self.traced = set[int]()  # guest-physical pages with descriptors that are shadowed
+        self.interpreted = 0  # instructions
+        self._real = [0] * 6  # selectors in the real segment registers, as `give` left them
+        self._hidden = [Hidden(0, 0, 0, 0)] * 6  # and what the record had in them
+        self._words = self._control_words()
+
+    # --- the start -----------------------------------------------------------------------------
+
+    def take_over(self) -> None:
+        """The guest is what the machine was about to execute: the record becomes that processor."""
+        h, v = self.gates.machine._c, self.vm._c
+        flat = {s: (KERNEL_CODE if s == CS else KERNEL_DATA) for s in range(6)}
+        v[0:8] = h[0:8]
+        v[RIP], v[EFLAGS], v[CR0] = h[RIP], h[EFLAGS], h[CR0] & ~(CR0_RUNNING & ~CR0_PE)
+        v[CC_RESULT], v[CC_RESULT + 1] = h[CC_RESULT], h[CC_RESULT + 1]
+        v[X87 : X87 + 24] = h[X87 : X87 + 24]
+        for s, selector in flat.items():
+            attributes = 0xC09B if s == CS else 0xC093
+            self._set_hidden(s, Hidden(selector & ~3, 0, 0xFFFF_FFFF, attributes))
+        self._refresh(0)
+        self._words = self._control_words()
+        self._real = [flat[s] for s in range(6)]
+        self._hidden = [self._get_hidden(s) for s in range(6)]
+        self.gates.enter_ring_1()
+
+    # --- from the real processor to the record ---------------------------------------------------
+
+    def take(self, frame: Frame) -> None:
+        """After an exit: the record is the guest's processor."""
+        h, v = self.gates.machine._c, self.vm._c
+        v[0:8] = h[0:8]
+        v[RSP], v[RIP] = frame.esp, frame.eip
+        v[CC_RESULT], v[CC_RESULT + 1] = h[CC_RESULT], h[CC_RESULT + 1]
+        v[EFLAGS] = v[EFLAGS] & ~SEEN_FLAGS | frame.eflags & SEEN_FLAGS
+        v[X87 : X87 + 24] = h[X87 : X87 + 24]
+        v[CYCLES] = h[CYCLES]
+        real, changed = self._real, False
+        for s in DATA_SEGMENTS:
+            if h[SELECTOR + s] != real[s]:
+                self._loaded_directly(s, h[SELECTOR + s], h[SELECTOR + s])
+                changed = True
+        for s, selector in ((CS, frame.cs), (SS, frame.ss)):
+            if selector != real[s]:
+                self._loaded_directly(s, selector, selector & ~3 if selector & 3 == 1 else selector)
+                changed = True
+        level = 0 if frame.ring == 1 else frame.ring
+        if changed or v[CPL] != level:
+            self._refresh(level)
+
+    def _loaded_directly(self, segment: int, real: int, virtual: int) -> None:
+        """The guest has loaded a segment register without an exit: its descriptor is a shadowed one."""
+        h, slot = self.gates.machine._c, real & 0xFFFC
+        if slot == 0:
+            hidden = Hidden(virtual, h[BASE + segment], h[LIMIT + segment], h[ATTRIBUTES + segment])
+        else:
+            hidden = self._hidden_of(virtual, self.shadowed[slot])
+        self._set_hidden(segment, hidden)
+        self._real[segment], self._hidden[segment] = real, hidden
+
+    def _refresh(self, level: int) -> None:
+        """What the record derives from its segments and its privilege."""
+        self.vm._c[CPL] = level
+        self.vm._host(self.vm._handle, HOST_UPDATE_SEGMENTS, 0, 0)
+
+    # --- doing it to the record ------------------------------------------------------------------
+
+    def interpret(self, most: int = 1) -> None:
+        """Let the core execute instructions on the record: faults, gates, ports and all. It is charged by
+        what it did: the tree of a decoder, the memory that it touched, the page tables that it walked."""
+        vm, v = self.vm, self.vm._c
+        before, accesses, walks = vm.instructions, v[DATA_ACCESSES], v[WALK_REFERENCES]
+        for _ in range(most):
+            out = vm.step()
+            if v[HALTED] or out.reason == "shutdown" or (most > 1 and self.is_direct()):
+                break
+        done = vm.instructions - before
+        self.interpreted += done
+        self.meter.decide(8 * max(done, 1))
+        self.meter.spend("memory read", v[DATA_ACCESSES] - accesses)
+        self.meter.spend("page-table read", v[WALK_REFERENCES] - walks)
+        if out.reason == "shutdown":
+            self.gates.stop("triple fault: the guest's handlers cannot be entered")
+
+    def hide_ring(self, i: FaultingInstruction) -> None:
+        """A selector that the guest saved while it ran directly says ring 1, and it believes in ring 0: mend
+        what a far return, or a load of SS, is about to read."""
+        if self.vm._c[CPL] != 0 or not i.decoded:
+            return
+        kind, wide = i.name, i.decoded.operand_size // 8
+        if kind in ("mov", "pop") and i.operands[:1] != ["ss"]:
+            return
+        if kind == "mov" and i.operands[1] in WORD_REGISTERS:
+            if i.get(1) & 3 == 1:
+                i.put(1, i.get(1) & ~3)
+            return
+        if kind == "mov":
+            segment, offset = i.memory(1)
+        else:
+            segment, offset = SS, self.vm.cpu.esp + (0 if kind == "pop" else wide)
+        offset &= 0xFFFF_FFFF if kind == "mov" or self.vm._c[MODE] & MODE_STACK32 else 0xFFFF
+        try:
+            selector = self.vm.guest_load(offset, 2, segment)
+            if selector & 3 == 1:
+                self.vm.guest_store(offset, selector & ~3, 2, segment)
+        except GuestFault:
+            pass  # it is the instruction's
+
+    def fill(self, frame: Frame) -> bool:
+        """Whether a page fault was none of the guest's: its entry was not there yet, and now is."""
+        if frame.vector != PAGE_FAULT:
+            return False
+        access = WRITE * (frame.error & FAULT_WRITE != 0) | USER * (frame.ring == 3)
+        return self.space.fill(self.gates.machine._c[CR2], access)
+
+    @property
+    def interrupts(self) -> bool:
+        """The virtual interrupt flag."""
+        return bool(self.vm._c[EFLAGS] & IF)
+
+    def settle(self, waiting: list[int]) -> None:
+        """What is left to do before the guest can go on directly: interrupts that it can take now, and
+        instructions that must be interpreted."""
+        v = self.vm._c
+        for _ in range(BURST):
+            if waiting and not v[INTERRUPT_LINE]:
+                v[INTERRUPT_LINE], v[ATTENTION] = 0x100 | waiting.pop(0), 1
+            takes = v[INTERRUPT_LINE] and self.interrupts
+            if v[HALTED] and not takes or self.gates.stopped:
+                return
+            if not takes and self.is_direct():
+                return
+            self.interpret(1 if takes else BURST)
+
+    # --- from the record to the real processor ---------------------------------------------------
+
+    def give(self, frame: Frame) -> None:
+        """Before the way back: the real processor goes on where the record stands."""
+        h, v = self.gates.machine._c, self.vm._c
+        self._follow_controls()
+        if not self.is_direct():
+            return  # it sleeps, has ended, or is looked at again after the next interrupt
+        ring = 1 if v[CPL] == 0 else 3
+        for s in DATA_SEGMENTS:
+            hidden = self._get_hidden(s)
+            if hidden != self._hidden[s]:
+                self._load(s, hidden)
+        for s in (CS, SS):
+            hidden = self._get_hidden(s)
+            real = hidden.selector & ~3 | ring
+            if hidden.selector | 3 in (KERNEL_CODE | 3, KERNEL_DATA | 3):
+                real = hidden.selector | 1
+            self._real[s], self._hidden[s] = real, hidden
+        frame.cs, frame.ss = self._real[CS], self._real[SS]
+        h[0:8] = v[0:8]
+        h[RSP] = frame.at
+        h[CC_RESULT], h[CC_RESULT + 1] = v[CC_RESULT], v[CC_RESULT + 1]
+        h[X87 : X87 + 24] = v[X87 : X87 + 24]
+        frame.esp, frame.eip = v[RSP], v[RIP]
+        frame.eflags = self.vm.cpu.eflags & ~(IOPL_MASK | VM) | IF
+
+    def is_direct(self) -> bool:
+        """Whether the record can go on on the real processor."""
+        v = self.vm._c
+        flags = v[EFLAGS]
+        if not v[CR0] & CR0_PE or flags & (VM | TF) or v[DR7] & 0xFF or v[HALTED] or v[SHADOW]:
+            return False
+        if v[CPL] == 3:
+            if flags & IOPL_MASK == IOPL_MASK or not flags & IF:
+                return False
+        elif v[CPL]:
+            return False
+        return self._is_shadowed(CS) and self._is_shadowed(SS)
+
+    def _is_shadowed(self, segment: int) -> bool:
+        """Whether the real tables can load this segment register, and would load what the record has."""
+        hidden = self._get_hidden(segment)
+        if hidden == self._hidden[segment] and self._real[segment] | 3 in (KERNEL_CODE | 3, KERNEL_DATA | 3):
+            return True  # as the loader left it
+        return self._shadow(hidden)
+
+    # --- descriptors -----------------------------------------------------------------------------
+
+    def _shadow(self, hidden: Hidden) -> bool:
+        """Have the guest's descriptor in the real table; False if it is not what the record has."""
+        slot = hidden.selector & 0xFFFC
+        if slot in self.shadowed:
+            return self._hidden_of(hidden.selector, self.shadowed[slot]) == hidden
+        if not slot or (not slot & 4 and slot >= FIRST_OF_MONITOR):
+            return False
+        value = self._guest_descriptor(slot)
+        if not value or self._hidden_of(hidden.selector, value) != hidden:
+            return False
+        self._trace(slot)
+        self.gates.set_descriptor(slot, value | ACCESSED)
+        self.shadowed[slot] = value
+        return True
+
+    def _load(self, segment: int, hidden: Hidden) -> None:
+        """Put a data segment into the real processor."""
+        real = hidden.selector
+        slot = real & 0xFFFC
+        if slot and not self._shadow(hidden):
+            if not slot & 4 and slot >= FIRST_OF_MONITOR:
+                slot, real = FIRST_OF_MONITOR - 8, FIRST_OF_MONITOR - 8 | real & 3
+            self.gates.set_descriptor(slot, hidden.descriptor)  # for this load only
+            self.shadowed.pop(slot, None)
+        try:
+            setattr(self.gates.machine.cpu, DATA_SEGMENTS[segment], real)
+        except RegisterError:  # code that cannot be read, say: whoever uses it will fault
+            real = 0
+            setattr(self.gates.machine.cpu, DATA_SEGMENTS[segment], real)
+        if slot and slot not in self.shadowed:
+            self.gates.set_descriptor(slot, 0)
+        self._real[segment], self._hidden[segment] = real, hidden
+
+    def _guest_descriptor(self, slot: int) -> int:
+        """What the guest's own table says, 0 if it says nothing."""
+        v, at = self.vm._c, slot & 0xFFF8
+        base, limit = (v[BASE + LDTR], v[LIMIT + LDTR]) if slot & 4 else (v[GDTR_BASE], v[GDTR_LIMIT])
+        if at + 7 > limit or (slot & 4 and not v[SELECTOR + LDTR] & 0xFFFC):
+            return 0
+        self.meter.spend("memory read", 2)
+        try:
+            return self.vm.guest_load(base + at) | self.vm.guest_load(base + at + 4) << 32
+        except GuestFault:
+            return 0
+
+    @staticmethod
+    def _hidden_of(selector: int, value: int) -> Hidden:
+        low, high = value & 0xFFFF_FFFF, value >> 32
+        return Hidden(selector, base_in(low, high), limit_in(low, high), (high >> 8 & 0xF0FF) | 1)
+
+    def _trace(self, slot: int) -> None:
+        """See stores to the page of the guest that holds a descriptor."""
+        v = self.vm._c
+        at = (v[BASE + LDTR] if slot & 4 else v[GDTR_BASE]) + (slot & 0xFFF8)
+        for linear in {at & 0xFFFF_FFFF, at + 7 & 0xFFFF_FFFF}:
+            place, _ = self.vm.resolve(linear & ~0xFFF, 0)
+            if place not in self.traced:
+                self.traced.add(place)
+                self.vm.map.trace(place)
+                self.space.flush()  # some entry may let the guest write it
+
+    def _forget_descriptors(self) -> None:
+        """The guest has another table, or may have written to this one."""
+        for slot in self.shadowed:
+            self.gates.set_descriptor(slot, 0)
+        self.shadowed.clear()
+        for place in self.traced:
+            self.vm.map.trace(place, False)
+        self.traced.clear()
+
+    def _get_hidden(self, s: int) -> Hidden:
+        v = self.vm._c
+        return Hidden(v[SELECTOR + s], v[BASE + s], v[LIMIT + s], v[ATTRIBUTES + s])
+
+    def _set_hidden(self, s: int, hidden: Hidden) -> None:
+        v = self.vm._c
+        v[SELECTOR + s], v[BASE + s], v[LIMIT + s], v[ATTRIBUTES + s] = hidden
+
+    # --- control registers -----------------------------------------------------------------------
+
+    def _control_words(self) -> tuple[int, ...]:
+        v = self.vm._c
+        return (
+            v[CR0],
+            v[CR3],
+            v[CR4],
+            v[GENERATION],
+            v[GDTR_BASE],
+            v[GDTR_LIMIT],
+            v[BASE + LDTR],
+            v[LIMIT + LDTR],
+        )
+
+    def _follow_controls(self) -> None:
+        """What changed in the record and matters to the real processor."""
+        stores = self.vm.traced_stores()
+        if stores is None or stores:
+            self._forget_descriptors()
+        words, before = self._control_words(), self._words
+        if words == before:
+            return
+        self._words = words
+        if words[:4] != before[:4]:
+            self.meter.decide(4)
+            self._mirror(words[0], words[2])
+        if words[1:4] != before[1:4] or (words[0] ^ before[0]) & ~MIRRORED_CR0:
+            self.space.flush()
+        if words[4:] != before[4:] or words[1] != before[1]:
+            self._forget_descriptors()
+
+    def _mirror(self, cr0: int, cr4: int) -> None:
+        cpu = self.gates.machine.cpu
+        wanted = CR0_RUNNING | cr0 & MIRRORED_CR0
+        if cpu.cr0 & (CR0_RUNNING | MIRRORED_CR0) != wanted:
+            cpu.cr0 = cpu.cr0 & ~MIRRORED_CR0 | wanted
+        if cpu.cr4 & MIRRORED_CR4 != cr4 & MIRRORED_CR4:
+            cpu.cr4 = CR4_PSE | cr4 & MIRRORED_CR4
+
+    def flush_page(self, linear: int) -> None:
+        """INVLPG, done to the cache of entries; the record has executed it."""
+        self.space.flush_page(linear)
+        self._words = self._control_words()
+
+    # --- a part of the machine's state -----------------------------------------------------------
+
+    def check(self) -> None:
+        """The invariants."""
+        self.space.check()
+        for slot, value in self.shadowed.items():
+            now = self._guest_descriptor(slot)
+            assert (now ^ value) & ~ACCESSED == 0, f"selector {slot:#x}: the guest's descriptor has changed"
+
+    def state(self) -> Any:
+        return {
+            "vm": self.vm.state(),
+            "space": self.space.state(),
+            "frames": self.space.frames.state(),
+            "shadowed": dict(self.shadowed),
+            "traced": sorted(self.traced),
+            "interpreted": self.interpreted,
+            "real": list(self._real),
+            "hidden": [tuple(item) for item in self._hidden],
+            "words": self._words,
+        }
+
+    def restore(self, state: Any) -> None:
+        self.vm.restore_state(state["vm"])
+        self.space.restore(state["space"])
+        self.space.frames.restore(state["frames"])
+        for place in self.traced:
+            self.vm.map.trace(place, False)
+        self.shadowed, self.traced = dict(state["shadowed"]), set(state["traced"])
+        for place in self.traced:
+            self.vm.map.trace(place)
+        self.interpreted = state["interpreted"]
+        self._real, self._hidden = list(state["real"]), [Hidden(*item) for item in state["hidden"]]
+        self._words = tuple(state["words"])
