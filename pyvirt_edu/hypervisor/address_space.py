@@ -33,22 +33,23 @@ class AddressSpace:
         gates._directory(NO_TABLE * 1023)
         self.machine.flush_tlb()
 
-    def fill(self, linear: int, access: int) -> bool:
-        """Put in the entry for an access that has just faulted. False: there is none to put in, because the
-        guest's tables forbid it or the page wants to be looked at: then it is the instruction's matter."""
+    def fill(self, linear: int, access: int) -> str:
+        """Put in the entry for an access that has just faulted: "hidden". There may be none to put in: because
+        stores to the page are traced ("trace"), or because the guest's tables forbid the access or lead to no
+        memory ("")."""
         if linear >= MONITOR_AT:
-            return False
+            return ""
         try:
             page, rights = self.vm.resolve(linear, access)
         except GuestFault:
-            return False
+            return ""
         finally:
             self.meter.spend("page-table read", 2)
         if page >= self.machine.ram_size:
-            return False  # no memory there
+            return ""
         traced = self.machine._a.page_flags[page // PAGE] & PAGE_TRACED
         if access & WRITE and traced:
-            return False
+            return "trace"
         entry = page | PRESENT
         if rights & TLB_USER:
             entry |= E_USER
@@ -57,7 +58,7 @@ class AddressSpace:
         elif access & WRITE:  # CR0.WP is clear: the kernel may, programs may not (as KVM does it)
             entry = page | PRESENT | E_WRITE
         self._put(linear, entry)
-        return True
+        return "hidden"
 
     def _put(self, linear: int, entry: int) -> None:
         index = linear >> 22
@@ -81,6 +82,14 @@ class AddressSpace:
     def _write_directory(self, index: int, entry: int) -> None:
         self.meter.spend("page-table write")
         self.gates._place(PAGE_DIRECTORY + 4 * index, struct.pack("<I", entry))
+
+    def forget_writable(self, page: int) -> None:
+        """No entry lets anybody write a page of memory any more."""
+        for linear, entry in self.entries().items():
+            if entry & ~0xFFF == page and entry & E_WRITE:
+                self._put(linear, entry & ~E_WRITE)
+                self.machine.flush_tlb(linear)
+                self.meter.spend("INVLPG")
 
     def flush(self) -> None:
         """Forget everything, as a TLB does when CR3 is loaded."""

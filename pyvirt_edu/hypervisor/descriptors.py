@@ -50,6 +50,14 @@ def outward(value: int, ring: int, top: int) -> int:
     return descriptor(base, limit, access, flags)
 
 
+def is_closed(value: int, top: int) -> bool:
+    """Whether cutting its limit cannot keep a present segment below top."""
+    access = value >> 40 & 0xFF
+    return bool(value & SEGMENT and value & PRESENT) and (
+        base_in(value & 0xFFFF_FFFF, value >> 32) >= top or not access & CODE and access & EXPAND_DOWN != 0
+    )
+
+
 def ends_below(value: int, top: int) -> bool:
     """Whether a descriptor gives nothing at or above top, nor any privilege of ring 0."""
     if value == 0:

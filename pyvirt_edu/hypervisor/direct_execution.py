@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..machine.errors import RegisterError
+from ..machine.errors import MachineError, RegisterError
 from ..machine.memory.hostaccess_ops import HOST_UPDATE_SEGMENTS
 from ..machine.state.layout import (
     AC,
@@ -43,6 +43,7 @@ from ..machine.state.layout import (
     CS,
     CYCLES,
     DATA_ACCESSES,
+    DEBUG_PENDING,
     DF,
     DR7,
     DS,
@@ -62,7 +63,9 @@ from ..machine.state.layout import (
     LIMIT,
     MODE,
     MODE_STACK32,
+    NMI_PENDING,
     NT,
+    REPLAY_COUNT,
     RF,
     RIP,
     RSP,
@@ -70,6 +73,7 @@ from ..machine.state.layout import (
     SHADOW,
     SS,
     TF,
+    TRAP_AFTER,
     USER,
     VM,
     WALK_REFERENCES,
@@ -77,10 +81,11 @@ from ..machine.state.layout import (
     X87,
 )  # fmt: skip
 from .address_space import AddressSpace
-from .descriptors import base_in, descriptor, limit_in
+from .descriptors import base_in, descriptor, is_closed, limit_in
 from .frames import Frames
 from .guest_fault import GuestFault
 from .instructions import FaultingInstruction
+from .silent_instructions import Patches
 from .trap_frame import Frame
 from .trap_gates import (
     CR0_RUNNING,
@@ -88,17 +93,21 @@ from .trap_gates import (
     FIRST_OF_MONITOR,
     KERNEL_CODE,
     KERNEL_DATA,
+    MONITOR_AT,
     TrapGates,
 )
 from .virtual_machine import VirtualMachine
 
-PAGE_FAULT, FAULT_WRITE = 14, 2
+GP, PAGE_FAULT, FAULT_WRITE = 13, 14, 2
+NO_HANDLER = "triple fault: the guest's handlers cannot be entered"
 DATA_SEGMENTS = {ES: "es", DS: "ds", FS: "fs", GS: "gs"}
 SEEN_FLAGS = DF | TF | AC | ID | NT | RF  # of EFLAGS: those that any ring changes; the arithmetic ones apart
 MIRRORED_CR0 = CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_AM
 MIRRORED_CR4 = CR4_TSD | CR4_OSFXSR
 ACCESSED = 1 << 40
 WORD_REGISTERS = {f"{e}{name}" for e in ("", "e") for name in "ax cx dx bx sp bp si di".split()}
+FAR_RETURNS = ("iretd", "iretw", "retf")
+UNFINISHED = (HALTED, SHADOW, TRAP_AFTER, DEBUG_PENDING, NMI_PENDING, REPLAY_COUNT)
 BURST = 1000  # instructions that are interpreted in one exit at most
 
 
@@ -123,7 +132,10 @@ class DirectExecution:
         self.gates, self.vm, self.meter = gates, vm, gates.meter
         self.space = AddressSpace(gates, vm, frames)
         self.shadowed: dict[int, int] = {}  # by selector: descriptors of the guest in the real tables
+        self._places: dict[int, int] = {}  # their selectors, by where the guest's table has them in memory
         self.traced = set[int]()  # guest-physical pages with descriptors that are shadowed
+        self.patches = Patches(gates)
+        self.on_record = False  # the guest is where the record says, and the real processor is not there
         self.interpreted = 0  # instructions
         self._real = [0] * 6  # selectors in the real segment registers, as `give` left them
         self._hidden = [Hidden(0, 0, 0, 0)] * 6  # and what the record had in them
@@ -153,12 +165,14 @@ class DirectExecution:
     def take(self, frame: Frame) -> None:
         """After an exit: the record is the guest's processor."""
         h, v = self.gates.machine._c, self.vm._c
+        v[CYCLES] = h[CYCLES]
+        if self.on_record:  # the real processor had nothing of it
+            return
         v[0:8] = h[0:8]
         v[RSP], v[RIP] = frame.esp, frame.eip
         v[CC_RESULT], v[CC_RESULT + 1] = h[CC_RESULT], h[CC_RESULT + 1]
         v[EFLAGS] = v[EFLAGS] & ~SEEN_FLAGS | frame.eflags & SEEN_FLAGS
         v[X87 : X87 + 24] = h[X87 : X87 + 24]
-        v[CYCLES] = h[CYCLES]
         real, changed = self._real, False
         for s in DATA_SEGMENTS:
             if h[SELECTOR + s] != real[s]:
@@ -195,7 +209,8 @@ class DirectExecution:
         vm, v = self.vm, self.vm._c
         before, accesses, walks = vm.instructions, v[DATA_ACCESSES], v[WALK_REFERENCES]
         for _ in range(most):
-            out = vm.step()
+            with self.patches.lifted(vm, v[BASE + CS] + v[RIP]):
+                out = vm.step()
             if v[HALTED] or out.reason == "shutdown" or (most > 1 and self.is_direct()):
                 break
         done = vm.instructions - before
@@ -204,7 +219,7 @@ class DirectExecution:
         self.meter.spend("memory read", v[DATA_ACCESSES] - accesses)
         self.meter.spend("page-table read", v[WALK_REFERENCES] - walks)
         if out.reason == "shutdown":
-            self.gates.stop("triple fault: the guest's handlers cannot be entered")
+            self.gates.stop(NO_HANDLER)
 
     def hide_ring(self, i: FaultingInstruction) -> None:
         """A selector that the guest saved while it ran directly says ring 1, and it believes in ring 0: mend
@@ -212,7 +227,7 @@ class DirectExecution:
         if self.vm._c[CPL] != 0 or not i.decoded:
             return
         kind, wide = i.name, i.decoded.operand_size // 8
-        if kind in ("mov", "pop") and i.operands[:1] != ["ss"]:
+        if kind not in FAR_RETURNS and (kind not in ("mov", "pop") or i.operands[:1] != ["ss"]):
             return
         if kind == "mov" and i.operands[1] in WORD_REGISTERS:
             if i.get(1) & 3 == 1:
@@ -230,10 +245,33 @@ class DirectExecution:
         except GuestFault:
             pass  # it is the instruction's
 
-    def fill(self, frame: Frame) -> bool:
-        """Whether a page fault was none of the guest's: its entry was not there yet, and now is."""
+    def interpret_load(self) -> None:
+        """Interpret an instruction that may load segments. Those that no descriptor below the monitor can
+        say (they expand down, or begin above it) are refused: #GP, where the processor would have gone on.
+        """
+        before, loaded = self.vm._row.copy(), [self._get_hidden(s) for s in range(6)]
+        self.interpret()
+        for s in range(6):
+            hidden = self._get_hidden(s)
+            if hidden != loaded[s] and is_closed(hidden.descriptor, MONITOR_AT):
+                self.vm._row[:] = before
+                self.deliver(GuestFault(GP, hidden.selector & 0xFFFC))
+                return
+
+    def deliver(self, fault: GuestFault) -> None:
+        """Let the guest's own handler have a fault."""
+        if fault.cr2 is not None:
+            self.vm._c[CR2] = fault.cr2
+        try:
+            self.vm.inject(fault.vector, fault.error)
+        except MachineError:
+            self.gates.stop(NO_HANDLER)
+
+    def fill(self, frame: Frame) -> str:
+        """Whether an exit is a page fault that is none of the guest's: "hidden" if its entry was not there
+        yet, and now is; "trace" if somebody wants to see this store, which is to be interpreted; else ""."""
         if frame.vector != PAGE_FAULT:
-            return False
+            return ""
         access = WRITE * (frame.error & FAULT_WRITE != 0) | USER * (frame.ring == 3)
         return self.space.fill(self.gates.machine._c[CR2], access)
 
@@ -262,8 +300,9 @@ class DirectExecution:
         """Before the way back: the real processor goes on where the record stands."""
         h, v = self.gates.machine._c, self.vm._c
         self._follow_controls()
-        if not self.is_direct():
-            return  # it sleeps, has ended, or is looked at again after the next interrupt
+        self.on_record = not self.is_direct()
+        if self.on_record:
+            return  # it sleeps, has ended, or must be interpreted further
         ring = 1 if v[CPL] == 0 else 3
         for s in DATA_SEGMENTS:
             hidden = self._get_hidden(s)
@@ -287,7 +326,7 @@ class DirectExecution:
         """Whether the record can go on on the real processor."""
         v = self.vm._c
         flags = v[EFLAGS]
-        if not v[CR0] & CR0_PE or flags & (VM | TF) or v[DR7] & 0xFF or v[HALTED] or v[SHADOW]:
+        if not v[CR0] & CR0_PE or flags & (VM | TF) or v[DR7] & 0xFF or any(v[word] for word in UNFINISHED):
             return False
         if v[CPL] == 3:
             if flags & IOPL_MASK == IOPL_MASK or not flags & IF:
@@ -356,23 +395,32 @@ class DirectExecution:
         return Hidden(selector, base_in(low, high), limit_in(low, high), (high >> 8 & 0xF0FF) | 1)
 
     def _trace(self, slot: int) -> None:
-        """See stores to the page of the guest that holds a descriptor."""
+        """See stores to where the guest keeps a descriptor."""
         v = self.vm._c
         at = (v[BASE + LDTR] if slot & 4 else v[GDTR_BASE]) + (slot & 0xFFF8)
-        for linear in {at & 0xFFFF_FFFF, at + 7 & 0xFFFF_FFFF}:
-            place, _ = self.vm.resolve(linear & ~0xFFF, 0)
-            if place not in self.traced:
-                self.traced.add(place)
-                self.vm.map.trace(place)
-                self.space.flush()  # some entry may let the guest write it
+        for linear in (at & 0xFFFF_FFFF, at + 4 & 0xFFFF_FFFF):  # its halves: they may lie in two pages
+            page, _ = self.vm.resolve(linear & ~0xFFF, 0)
+            self._places[page | linear & 0xFFF] = slot
+            if page not in self.traced:
+                self.traced.add(page)
+                self.vm.map.trace(page)
+                self.space.forget_writable(page)
+
+    def _written(self, place: int, size: int) -> None:
+        """The guest has stored into a traced page: descriptors that it hit are not shadowed any more."""
+        for at in range(place - 3, place + size):
+            slot = self._places.pop(at, None)
+            if slot is not None and self.shadowed.pop(slot, None) is not None:
+                self.gates.set_descriptor(slot, 0)
 
     def _forget_descriptors(self) -> None:
-        """The guest has another table, or may have written to this one."""
+        """The guest has another table."""
         for slot in self.shadowed:
             self.gates.set_descriptor(slot, 0)
         self.shadowed.clear()
-        for place in self.traced:
-            self.vm.map.trace(place, False)
+        self._places.clear()
+        for page in self.traced:
+            self.vm.map.trace(page, False)
         self.traced.clear()
 
     def _get_hidden(self, s: int) -> Hidden:
@@ -401,8 +449,10 @@ class DirectExecution:
     def _follow_controls(self) -> None:
         """What changed in the record and matters to the real processor."""
         stores = self.vm.traced_stores()
-        if stores is None or stores:
+        if stores is None:
             self._forget_descriptors()
+        for place, size in stores or ():
+            self._written(place, size)
         words, before = self._control_words(), self._words
         if words == before:
             return
@@ -445,6 +495,9 @@ class DirectExecution:
             "shadowed": dict(self.shadowed),
             "traced": sorted(self.traced),
             "interpreted": self.interpreted,
+            "on_record": self.on_record,
+            "places": dict(self._places),
+            "patches": self.patches.state(),
             "real": list(self._real),
             "hidden": [tuple(item) for item in self._hidden],
             "words": self._words,
@@ -459,6 +512,8 @@ class DirectExecution:
         self.shadowed, self.traced = dict(state["shadowed"]), set(state["traced"])
         for place in self.traced:
             self.vm.map.trace(place)
-        self.interpreted = state["interpreted"]
+        self.interpreted, self.on_record = state["interpreted"], state["on_record"]
+        self._places = dict(state["places"])
+        self.patches.restore(state["patches"])
         self._real, self._hidden = list(state["real"]), [Hidden(*item) for item in state["hidden"]]
         self._words = tuple(state["words"])

@@ -1,9 +1,13 @@
-"""Breakpoints in a kernel's code, in place of what does not trap."""
+"""Breakpoints in a kernel's code, in place of what does not trap.
+
+Invariant: an INT3 of ours stands at each address in `places` and nowhere else, but while it is lifted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ..machine.decode.instruction_decoder import decode
 from ..machine.opcodes import opcode
@@ -13,25 +17,41 @@ from .virtual_machine import VirtualMachine
 BREAKPOINT, INT3 = 3, bytes((opcode("INT3"),))
 
 
-def put_breakpoints(gates: TrapGates, start: int, end: int, names: Iterable[str]) -> dict[int, bytes]:
-    """Put INT3 over the first byte of instructions with these names; where, and what stood there."""
-    found = {}
-    code, at = gates.machine.read(start, end - start), start
-    while at < end:
-        i = decode(code, start=at - start)
-        if i and i.name in names:
-            found[at] = i.code[:1]
-            gates.machine.write(at, INT3)
-        at += i.length if i else 1
-    gates.let_through(BREAKPOINT, 3)
-    return found
+class Patches:
+    """``places``: linear addresses, and the byte that stood there."""
 
+    def __init__(self, gates: TrapGates) -> None:
+        self.gates = gates
+        self.places: dict[int, bytes] = {}
+        self._lifted = False
 
-@contextmanager
-def without_breakpoint(vm: VirtualMachine, linear: int, patched: dict[int, bytes]) -> Iterator[None]:
-    """For a moment the guest's code is as it was."""
-    place, _ = vm.resolve(linear & ~0xFFF, 0)
-    place |= linear & 0xFFF
-    vm.host.write(place, patched[linear])
-    yield
-    vm.host.write(place, INT3)
+    def put(self, start: int, end: int, names: Iterable[str]) -> None:
+        """Put INT3 over the first byte of each instruction with one of these names."""
+        code, at = self.gates.machine.read(start, end - start), start
+        while at < end:
+            i = decode(code, start=at - start)
+            if i and i.name in names:
+                self.places[at] = i.code[:1]
+                self.gates.machine.write(at, INT3)
+            at += i.length if i else 1
+        self.gates.let_through(BREAKPOINT, 3)
+
+    @contextmanager
+    def lifted(self, vm: VirtualMachine, linear: int) -> Iterator[bool]:
+        """Whether there is one; for a moment the guest's code is as it was."""
+        if linear not in self.places or self._lifted:
+            yield self._lifted
+            return
+        place, _ = vm.resolve(linear & ~0xFFF, 0)
+        place |= linear & 0xFFF
+        vm.host.write(place, self.places[linear])
+        self._lifted = True
+        yield True
+        self._lifted = False
+        vm.host.write(place, INT3)
+
+    def state(self) -> Any:
+        return dict(self.places)
+
+    def restore(self, state: Any) -> None:
+        self.places = dict(state)

@@ -3,11 +3,10 @@
 What the kernel may not do there raises #GP; the monitor does it to a virtual processor instead."""
 
 from ..machine.bare_machine import BareMachine
-from ..machine.state.layout import IF
+from ..machine.state.layout import IF, RF
 from .direct_execution import DirectExecution
 from .instructions import FaultingInstruction, fetch
 from .pass_through import pass_ports_through
-from .silent_instructions import put_breakpoints, without_breakpoint
 from .takeover import take_over
 from .trap_gates import Frame, TrapGates
 
@@ -22,7 +21,7 @@ class TrapAndEmulate:
         self.guest: DirectExecution = take_over(self.gates)
         self.vcpu, self.meter = self.guest.vm.cpu, self.gates.meter  # the processor that the kernel sees
         self.pending = list[int]()  # interrupts that wait
-        self.patched = put_breakpoints(self.gates, *patch, SILENT)
+        self.guest.patches.put(*patch, SILENT)
         pass_ports_through(self.guest.vm, self.meter)
         machine.attach("trap and emulate", self)
 
@@ -35,7 +34,7 @@ class TrapAndEmulate:
         if frame.vector == BREAKPOINT:
             frame.eip -= 1
         self.guest.take(frame)
-        if frame.ring == PROGRAMS and not self.patched:
+        if frame.ring == PROGRAMS and not self.guest.patches.places:
             self.vcpu.eflags |= IF  # the IRET to there went unseen
         name = self.respond(frame)
         self.guest.settle(self.pending)
@@ -49,33 +48,30 @@ class TrapAndEmulate:
         if frame.vector >= 32:
             self.pending.append(frame.vector)
             return "interrupt"
-        if self.guest.fill(frame):
+        found = self.guest.fill(frame)
+        if found == "hidden":
             return "#PF hidden"
-        if frame.vector == BREAKPOINT and self.vcpu.eip in self.patched:
-            with without_breakpoint(self.guest.vm, self.vcpu.eip, self.patched):
+        with self.guest.patches.lifted(self.guest.vm, self.vcpu.eip) as patched:
+            if frame.vector == GP or patched:
                 return self.emulate(fetch(frame, self.guest.vm))
-        if frame.vector == GP:
-            return self.emulate(fetch(frame, self.guest.vm))
         self.guest.interpret()  # it faults there, too: the kernel's own handler is entered
-        return f"exception {frame.vector}"
+        return found or f"exception {frame.vector}"
 
     def emulate(self, i: FaultingInstruction) -> str:
         """Do to the virtual processor what the instruction wanted done to the real one."""
         match [i.name, *i.operands]:
             case ["cli"] if self.vcpu.cpl == 0:
                 self.meter.decide(8)  # the tree of a decoder
-                self.vcpu.eflags &= ~IF
+                self.vcpu.eflags &= ~(IF | RF)
                 self.vcpu.eip += i.length
             case ["insb" | "insw" | "insd" | "outsb" | "outsw" | "outsd", *_] if i.string_io():
                 self.meter.decide(8)
             case ["invlpg", _]:
                 self.guest.interpret()
                 self.guest.flush_page(i.linear(0))
-            case ["iretd" | "iretw" | "retf" | "mov" | "pop", *_]:
-                self.guest.hide_ring(i)
-                self.guest.interpret()
             case _:
-                self.guest.interpret()
+                self.guest.hide_ring(i)
+                self.guest.interpret_load()
         return i.name
 
     def state(self) -> object:

@@ -47,6 +47,7 @@ from .memory_map import MemoryMap
 
 FLAT = 8  # instead of a segment's number: a linear address
 PF = 14
+LOOKED_AT = 0xFF - PAGE_DIRTY - PAGE_CODE  # flags of a page whose accesses matter to somebody
 
 
 def lend(host: BareMachine, frames: Frames, name: str, ram: str | int) -> VirtualMachine:
@@ -139,8 +140,7 @@ class VirtualMachine(Machine):
             page, _ = self.resolve(self._c[BASE + segment] + offset & 0xFFFF_F000, access)
         except GuestFault:
             return None
-        flags = self.host._a.page_flags
-        if page >= self.host.ram_size or flags[page // PAGE] & ~PAGE_DIRTY & ~PAGE_CODE:
+        if page >= self.host.ram_size or self.host._a.page_flags[page // PAGE] & LOOKED_AT:
             return None
         return page | (self._c[BASE + segment] + offset & 0xFFF)
 
