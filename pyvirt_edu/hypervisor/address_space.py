@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from ..machine.state.layout import PAGE, PAGE_TRACED, TLB_DIRTY, TLB_USER, TLB_WRITE, WRITE
+from ..machine.state.layout import PAGE, PAGE_TRACED, TLB_DIRTY, TLB_LARGE, TLB_USER, TLB_WRITE, WRITE
 from .frames import Frames, OutOfFrames
 from .guest_fault import GuestFault
 from .trap_gates import MONITOR_AT, PAGE_DIRECTORY, PRESENT, TrapGates
@@ -30,13 +30,14 @@ class AddressSpace:
         self.gates, self.vm, self.frames = gates, vm, frames
         self.machine, self.meter = gates.machine, gates.meter
         self.tables: dict[int, int] = {}  # frames of page tables, by index in the directory
+        self.large = set[int]()  # indexes with entries of a large page of the guest
         gates._directory(NO_TABLE * 1023)
         self.machine.flush_tlb()
 
     def fill(self, linear: int, access: int) -> str:
-        """Put in the entry for an access that has just faulted: "hidden". There may be none to put in: because
-        stores to the page are traced ("trace"), or because the guest's tables forbid the access or lead to no
-        memory ("")."""
+        """Put in the entry for an access that has just faulted: "hidden". There may be none to put in,
+        because stores to the page are traced ("trace"), or because the guest's tables forbid the access or
+        lead to no memory ("")."""
         if linear >= MONITOR_AT:
             return ""
         try:
@@ -58,6 +59,8 @@ class AddressSpace:
         elif access & WRITE:  # CR0.WP is clear: the kernel may, programs may not (as KVM does it)
             entry = page | PRESENT | E_WRITE
         self._put(linear, entry)
+        if rights & TLB_LARGE:
+            self.large.add(linear >> 22)
         return "hidden"
 
     def _put(self, linear: int, entry: int) -> None:
@@ -97,17 +100,22 @@ class AddressSpace:
             self._write_directory(index, 0)
         self.frames.free(OWNER, list(self.tables.values()))
         self.tables.clear()
+        self.large.clear()
         self.meter.spend("TLB flush")
         self.machine.flush_tlb()
 
     def flush_page(self, linear: int) -> None:
         """Forget one page, as INVLPG does. A large page of the guest is many here: all in 4 MiB go."""
         index = linear >> 22
-        if index in self.tables:
+        if index in self.large:
+            self.large.discard(index)
             self.frames.free(OWNER, [self.tables.pop(index)])
             self._write_directory(index, 0)
+            self.machine.flush_tlb()
+        elif index in self.tables:
+            self._put(linear, 0)
+            self.machine.flush_tlb(linear)
         self.meter.spend("INVLPG")
-        self.machine.flush_tlb()
 
     def entries(self) -> dict[int, int]:
         """Linear page and entry of all that is there."""
@@ -127,7 +135,7 @@ class AddressSpace:
             assert not (entry & E_WRITE and traced), f"{linear:#x} is traced and writable"
 
     def state(self) -> Any:
-        return {"tables": dict(self.tables)}
+        return {"tables": dict(self.tables), "large": sorted(self.large)}
 
     def restore(self, state: Any) -> None:
-        self.tables = dict(state["tables"])
+        self.tables, self.large = dict(state["tables"]), set(state["large"])

@@ -3,19 +3,33 @@
 The kernel runs in ring 1 and makes hypercalls (INT 82h, Xen's numbers) for what it may not do
 itself. Interrupts are held back while a byte of the kernel's own memory says so: no exit is
 needed to turn them off and on. Device ports the domain owns are open to it in the TSS.
+
+Whatever the kernel says is checked: its memory is reached through its own page tables, and a call
+that no kernel may make ends the domain (`GuestFault`).
 """
 
 from __future__ import annotations
 
+import struct
+
 from ..machine.bare_machine import BareMachine
+from ..machine.errors import AddressError, RegisterError
+from ..machine.state.layout import USER, WRITE
+from .address_space import AddressSpace
+from .guest_fault import GuestFault
+from .takeover import lend_all
 from .trap_frame import Frame
-from .trap_gates import KERNEL_CODE, KERNEL_DATA, TrapGates
+from .trap_gates import KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA, TrapGates
 
 HYPERCALL, TIMER_VECTOR = 0x82, 0xF0
-IF, IOPL = 0x200, 0x3000
+GP, PAGE_FAULT, FAULT_WRITE = 13, 14, 2
+IF, IOPL, VM = 0x200, 0x3000, 0x20000
+PROTECTED, PAGING = 1, 0x8000_0000  # of CR0
+PRESENT = 1
 SERIAL = 0x3F8
 BLOCK = 1
 TIMER_TICKS = 1193  # a thousand times a second
+VECTORS, LONGEST_TEXT = 256, 4096
 
 
 class Hypercalls:
@@ -23,12 +37,16 @@ class Hypercalls:
         self.machine, self.cpu = machine, machine.cpu
         self.gates = TrapGates(machine, self.handle)
         self.meter = self.gates.meter
+        self.memory, frames = lend_all(self.gates)  # the kernel's, as the kernel sees it
+        self.space = AddressSpace(self.gates, self.memory, frames)
+        self.memory.enter_protected_mode(0)
         self.event_handler, self.masked, self.pending = 0, False, False
         self.kernel_stack, self.directory = (KERNEL_DATA, 0), 0
         for first, count in ports:
             self.gates.open_ports(first, count)
         self.gates.let_through(HYPERCALL, 1)
         self.gates.enter_ring_1()
+        machine.attach("hypercalls", self)
 
     def handle(self, frame: Frame) -> str:
         self.meter.decide(2)
@@ -42,13 +60,19 @@ class Hypercalls:
         elif frame.vector == TIMER_VECTOR:
             self.tick()
             name = "timer"
+        elif frame.vector == PAGE_FAULT and self.fill(frame):
+            return "#PF hidden"
         else:
-            self.gates.stop(f"no handler for {frame}")
-            return "crash"
+            raise GuestFault(frame.vector, frame.error)
         self.meter.decide(2)
         if self.pending and self.event_handler and not self.masked:
             self.upcall(frame)
         return name
+
+    def fill(self, frame: Frame) -> bool:
+        """Whether a page fault is mended by what the kernel's own page tables say."""
+        access = WRITE * (frame.error & FAULT_WRITE != 0) | USER * (frame.ring == 3)
+        return self.space.fill(self.cpu.cr2, access) == "hidden"
 
     def tick(self) -> None:
         self.meter.port_out(0x20, 0x20)  # the controller is the hypervisor's
@@ -61,48 +85,82 @@ class Hypercalls:
         if frame.ring == 3:
             back = [frame.ss, frame.esp, *back]
             frame.ss, frame.esp = self.kernel_stack
-        frame.push(*back)
+        for value in back:
+            frame.esp -= 4
+            self.write(frame.esp, value)
         frame.cs, frame.eip = KERNEL_CODE, self.event_handler
+
+    # --- the kernel's memory -------------------------------------------------------------------
+
+    def read(self, linear: int, size: int = 4) -> int:
+        self.meter.spend("memory read")
+        return self.memory.guest_load(linear & 0xFFFF_FFFF, size)
+
+    def write(self, linear: int, value: int) -> None:
+        self.meter.spend("memory write")
+        self.memory.guest_store(linear & 0xFFFF_FFFF, value & 0xFFFF_FFFF)
+
+    def pop(self, frame: Frame, count: int) -> list[int]:
+        values = [self.read(frame.esp + 4 * i) for i in range(count)]
+        frame.esp += 4 * count
+        return values
 
     # --- hypercalls: arguments in EBX, ECX ---------------------------------------------------
 
     def set_trap_table(self, frame: Frame) -> None:
-        """EBX: entries of vector, ring, handler; a handler of 0 ends them."""
-        at = self.cpu.ebx
-        while handler := self.meter.read(at + 8):
-            self.gates.direct(self.meter.read(at), KERNEL_CODE, handler, self.meter.read(at + 4))
-            at += 12
+        """EBX: entries of vector, ring, handler; a handler of 0 ends them. These vectors lead straight
+        into the kernel, so none may be the processor's or the hypervisor's own."""
+        for at in range(self.cpu.ebx, self.cpu.ebx + 12 * VECTORS, 12):
+            vector, ring, handler = (self.read(at + n) for n in (0, 4, 8))
+            if not handler:
+                break
+            if not 32 <= vector < VECTORS or vector in (HYPERCALL, TIMER_VECTOR) or ring > 3:
+                raise GuestFault(GP)
+            self.gates.direct(vector, KERNEL_CODE, handler, ring)
 
     def stack_switch(self, frame: Frame) -> None:
         """EBX:ECX is the kernel's stack for entries from ring 3."""
+        if self.cpu.ebx != KERNEL_DATA:
+            raise GuestFault(GP, self.cpu.ebx & 0xFFF8)
         self.kernel_stack = self.cpu.ebx, self.cpu.ecx
         self.gates.set_kernel_stack(1, *self.kernel_stack)
 
     def mmuext_op(self, frame: Frame) -> None:
         """EBX: physical address of the page directory."""
         self.directory = self.cpu.ebx & ~0xFFF
-        self.gates.copy_directory(self.directory)
+        try:
+            self.memory.cpu.cr3 = self.directory
+            self.memory.cpu.cr0 = PROTECTED | PAGING
+        except RegisterError as error:
+            raise GuestFault(GP) from error
+        self.space.flush()
 
     def update_va_mapping(self, frame: Frame) -> None:
         """Map the linear page EBX to the page-table entry ECX, and flush it."""
         self.set_entry(self.cpu.ebx, self.cpu.ecx)
-        self.gates.flush_page(self.cpu.ebx)
 
     def set_entry(self, linear: int, entry: int) -> None:
-        """Write the entry of a page into the domain's page table."""
+        """Write the entry of a page into the domain's page table, and forget what was there."""
         self.meter.spend("page-table read")
         self.meter.spend("page-table write")
-        table = int.from_bytes(self.machine.read(self.directory + (linear >> 22) * 4, 4), "little")
-        self.machine.write((table & ~0xFFF) + (linear >> 12 & 1023) * 4, entry.to_bytes(4, "little"))
+        try:
+            table = self.memory.read(self.directory + (linear >> 22) * 4, 4)
+            at = (int.from_bytes(table, "little") & ~0xFFF) + (linear >> 12 & 1023) * 4
+            self.memory.write(at, struct.pack("<I", entry))
+        except AddressError as error:
+            raise GuestFault(GP) from error
+        self.memory.flush_tlb(linear)
+        self.space.flush_page(linear)
 
     def console_io(self, frame: Frame) -> None:
         """Write the text at EBX."""
-        at = self.cpu.ebx
-        while (character := self.meter.read(at, 1)) != 0:
+        for at in range(self.cpu.ebx, self.cpu.ebx + LONGEST_TEXT):
+            character = self.read(at, 1)
+            if not character:
+                break
             while not self.meter.port_in(SERIAL + 5) & 0x20:
                 self.meter.decide()
             self.meter.port_out(SERIAL, character)
-            at += 1
 
     def set_timer_op(self, frame: Frame) -> None:
         """Events from now on, a thousand a second, at the handler EBX."""
@@ -114,11 +172,12 @@ class Hypercalls:
 
     def iret(self, frame: Frame) -> None:
         """Return from an event: EAX and the interrupted frame are on the kernel's stack."""
-        self.cpu.eax, frame.eip, cs, flags = frame.pop(4)
-        frame.cs = cs | 1  # ring 0 is not to be had
-        frame.eflags = flags & ~IOPL | IF
-        if frame.ring == 3:
-            frame.esp, frame.ss = frame.pop(2)
+        self.cpu.eax, frame.eip, frame.cs, flags = self.pop(frame, 4)
+        frame.eflags = flags & ~(IOPL | VM) | IF
+        if frame.cs == USER_CODE:
+            frame.esp, frame.ss = self.pop(frame, 2)
+        if (frame.cs, frame.ss) not in ((USER_CODE, USER_DATA), (KERNEL_CODE, KERNEL_DATA)):
+            raise GuestFault(GP, frame.cs & 0xFFF8)  # ring 0 is not to be had
         self.masked = False
 
     def sched_op(self, frame: Frame) -> None:
@@ -129,8 +188,7 @@ class Hypercalls:
             return
         self.masked = False
         if not self.pending:
-            self.gates.halt(interrupts=True)
-            self.tick()
+            self.gates.halt()
 
     TABLE = {
         0: set_trap_table,
@@ -142,3 +200,15 @@ class Hypercalls:
         26: mmuext_op,
         29: sched_op,
     }
+
+    def state(self) -> object:
+        plain = (self.event_handler, self.masked, self.pending, self.kernel_stack, self.directory)
+        space, frames = self.space.state(), self.space.frames.state()
+        return {"plain": plain, "memory": self.memory.state(), "space": space, "frames": frames}
+
+    def restore(self, state: dict) -> None:  # type: ignore[type-arg]
+        self.event_handler, self.masked, self.pending, stack, self.directory = state["plain"]
+        self.kernel_stack = (stack[0], stack[1])
+        self.memory.restore_state(state["memory"])
+        self.space.restore(state["space"])
+        self.space.frames.restore(state["frames"])

@@ -15,14 +15,19 @@ from .virtual_machine import VirtualMachine
 PAGE = 4096
 
 
-def take_over(gates: TrapGates) -> DirectExecution:
-    """Make what the machine stands at the guest of these gates."""
+def lend_all(gates: TrapGates) -> tuple[VirtualMachine, Frames]:
+    """A virtual processor on the memory below the gates' own; and the frames left for its monitor."""
     pages = gates.physical // PAGE
     frames = Frames(0, gates.machine.ram_size // PAGE)
     memory = frames.allocate("guest", pages)
     frames.allocate("monitor", OWN_BYTES // PAGE)
     identity = MemoryMap(gates.machine, frames, "guest", pages)
     identity.put(0, memory)
-    guest = DirectExecution(gates, VirtualMachine(identity, devices=()), frames)
+    return VirtualMachine(identity, devices=()), frames
+
+
+def take_over(gates: TrapGates) -> DirectExecution:
+    """Make what the machine stands at the guest of these gates: a kernel that knows of nothing."""
+    guest = DirectExecution(gates, *lend_all(gates))
     guest.take_over()
     return guest
