@@ -285,7 +285,7 @@ class DirectExecution:
         instructions that must be interpreted."""
         v = self.vm._c
         for _ in range(BURST):
-            if waiting and not v[INTERRUPT_LINE]:
+            if waiting and self.interrupts and not v[INTERRUPT_LINE]:
                 v[INTERRUPT_LINE], v[ATTENTION] = 0x100 | waiting.pop(0), 1
             takes = v[INTERRUPT_LINE] and self.interrupts
             if v[HALTED] and not takes or self.gates.stopped:

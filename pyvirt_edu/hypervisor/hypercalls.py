@@ -151,6 +151,7 @@ class Hypercalls:
             raise GuestFault(GP) from error
         self.memory.flush_tlb(linear)
         self.space.flush_page(linear)
+        self.space.fill(linear, WRITE)  # or the kernel's next access would fault for it
 
     def console_io(self, frame: Frame) -> None:
         """Write the text at EBX."""

@@ -40,11 +40,11 @@ UD2, AFTER_UD2, WAITS = (bytes(assemble(text)) for text in ("ud2", "add esp, 8\n
 IDLE = COMMON + len(UD2 + AFTER_UD2)
 PUSH_BYTE, PUSH, JMP = (bytes((opcode(*form),)) for form in (("PUSH", "Is"), ("PUSH", "Iz"), ("JMP", "Jz")))
 TABLE_ENTRIES = 8192  # of the GDT and of the LDT, as many as a selector can name
-HOST_CODE, HOST_DATA, HOST_TSS, HOST_LDT = 0xFFE0, 0xFFE8, 0xFFF0, 0xFFF8  # the GDT's last four
-# flat segments for guests that have none of their own yet, before those; with RPL
-USER_CODE, USER_DATA, KERNEL_CODE, KERNEL_DATA = 0xFFC3, 0xFFCB, 0xFFD1, 0xFFD9
+# The hypervisor's part of the GDT, where Xen's 32-bit product has it (public/arch-x86/xen-x86_32.h):
+# its own segments, and flat ones for guests that have none of their own, with RPL
+FIRST_OF_MONITOR, HOST_CODE, HOST_DATA, HOST_TSS, HOST_LDT = 0xE000, 0xE008, 0xE010, 0xE040, 0xE048
+KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA = 0xE019, 0xE021, 0xE02B, 0xE033
 FLAT = {USER_CODE: 0xFB, USER_DATA: 0xF3, KERNEL_CODE: 0xBB, KERNEL_DATA: 0xB3}
-FIRST_OF_MONITOR = USER_CODE & ~7
 
 PRESENT, WRITABLE, USER, LARGE = 1, 2, 4, 0x80
 CR0_RUNNING, CR4_PSE, CR4_TSD = 0x8001_0001, 0x10, 4  # paging, write protection, protected mode
@@ -241,7 +241,7 @@ class TrapGates:
         cpu.eip += len(UD2)
         if self._sleeping is not None:
             cpu.esp, cpu.eip = at - 64, MONITOR_AT + STUBS + IDLE
-        meter.finish(returns=self._sleeping is None)
+        meter.finish(returns=self._sleeping is None and not self.stopped)
         return self._end() if self.stopped else None
 
     def _peek(self, at: int) -> int:

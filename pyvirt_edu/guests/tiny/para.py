@@ -14,10 +14,10 @@ from . import ORIGIN, source
 
 CHANGES = (
     # flat segments come from the hypervisor: ring 1 for the kernel, ring 3 for programs
-    ("KERNEL_CODE equ 0x08", "KERNEL_CODE equ 0xfd9"),
-    ("KERNEL_DATA equ 0x10", "KERNEL_DATA equ 0xfe1"),
-    ("USER_CODE   equ 0x1b", "USER_CODE   equ 0xfcb"),
-    ("USER_DATA   equ 0x23", "USER_DATA   equ 0xfd3"),
+    ("KERNEL_CODE equ 0x08", "KERNEL_CODE equ 0xe019"),
+    ("KERNEL_DATA equ 0x10", "KERNEL_DATA equ 0xe021"),
+    ("USER_CODE   equ 0x1b", "USER_CODE   equ 0xe02b"),
+    ("USER_DATA   equ 0x23", "USER_DATA   equ 0xe033"),
     ("start:  cli\n", "start:\n"),
     ("        lgdt [gdt_pointer]\n", ""),
     (
