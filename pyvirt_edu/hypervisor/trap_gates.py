@@ -238,7 +238,8 @@ class TrapGates:
             account.reason = self._handle(frame)
         frame.write_back()
         cpu.esp = at
-        cpu.eip += len(UD2)
+        if not self.stopped:  # else the processor stays where it asks for Python
+            cpu.eip += len(UD2)
         if self._sleeping is not None:
             cpu.esp, cpu.eip = at - 64, MONITOR_AT + STUBS + IDLE
         meter.finish(returns=self._sleeping is None and not self.stopped)

@@ -29,6 +29,7 @@ from ..machine.state.layout import (
     EVENT,
     EVENT_ERROR,
     EVENT_FAULT,
+    GENERATION,
     LEDGER,
     PAGE,
     PAGE_CODE,
@@ -203,7 +204,9 @@ class VirtualMachine(Machine):
         self._pending = None
         if self._platform is not None:
             self._platform.restore(state["extra"]["platform"])
+        generation = self._c[GENERATION]
         a.forget_addresses()
+        self._c[GENERATION] = generation  # hypervisors look whether it has moved
 
     def snapshot(self) -> Snapshot:
         raise SnapshotError("a virtual machine is saved with its host: take host.snapshot()")

@@ -57,7 +57,7 @@ def test_trap_and_emulate() -> None:
     assert m.console.text == bare().console.text
     exits = {reason: account.exits for reason, account in monitor.meter.accounts.items()}
     assert exits["interrupt"] >= 3
-    assert exits["lgdt"] == exits["lidt"] == exits["ltr"] == 1
+    assert exits["lgdt"] == exits["ltr"] == 1  # LIDT comes behind MOV SS: both in one exit
     assert exits["insw"] == 1
     assert exits["popfd"] == exits["pushfd"] == 10  # the line about the disk is printed in three pieces
 
@@ -98,7 +98,7 @@ def test_para_virtual() -> None:
     assert m.console.text == bare().console.text
     exits = {reason: account.exits for reason, account in hypervisor.meter.accounts.items()}
     assert exits["console_io"] == 10
-    assert not any(reason.startswith(("#", "crash")) for reason in exits)
+    assert not any(reason.startswith(("exception", "crash")) for reason in exits)
 
 
 def test_the_ledger_is_the_clock() -> None:
