@@ -72,6 +72,7 @@ class ExitRecord(NamedTuple):
     start: int
     end: int
     eip: int
+    idle: int = 0  # cycles of it in which the processor was halted
 
 
 class Meter:

@@ -24,7 +24,9 @@ class ExitTimeline(LaneTimeline):
     def __init__(self, records: Meter | Iterable[ExitRecord], title: str = "") -> None:
         dropped = records.dropped if isinstance(records, Meter) else 0
         found = records.timeline if isinstance(records, Meter) else records
-        super().__init__([Span(r.reason, r.start, r.end, f"{r.eip:#x}") for r in found], title, dropped)
+        super().__init__(
+            [Span(r.reason, r.start, r.end, f"{r.eip:#x}", r.idle) for r in found], title, dropped
+        )
 
 
 def exit_timeline(records: Meter | Iterable[ExitRecord], title: str = "") -> ExitTimeline:

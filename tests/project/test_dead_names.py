@@ -22,7 +22,7 @@ CORE = {"core", "core_hot", "core_inlined", "unit"}
 
 #: Names that nothing reads, and stay: so that a list is as complete as the manual's ...
 COMPLETE = """
-CR4_MCE MC LDT_TYPE E_WRITE E_USER A_ACCESSED A_CONFORMING A_GRANULARITY
+CR4_MCE MC LDT_TYPE A_ACCESSED A_CONFORMING A_GRANULARITY
 SECONDS_ALARM MINUTES_ALARM HOURS_ALARM MOUSE_INTERRUPT DISK_PORT CRC_ERRORS STA I_RXE I_TXE I_CNT
 """
 #: ... or because their number stands for them: the first of a row, or one that is counted to.
