@@ -109,6 +109,8 @@ def learn(m, linear, physical, access, watched):
     page = physical & ~np.uint64(0xFFF)
     if watched or not in_ram(m, page) or is_shadowed(m, page):
         return
+    if access & WRITE and not dirty_in_tlb(m, linear):
+        return  # behind nested tables: reads go elsewhere
     index = linear >> 12 & (FAST_ENTRIES - 1)
     if access & USER:
         if c[EFLAGS] & AC and c[CR0] & CR0_AM:
@@ -120,12 +122,7 @@ def learn(m, linear, physical, access, watched):
         entry.read = tag
         entry.write = np.uint64(0xFFFFFFFFFFFFFFFF)
         entry.offset = page - tag
-    if (
-        access & WRITE
-        and not c[TRACING]
-        and page_flags(m)[page >> 12] == PAGE_DIRTY
-        and dirty_in_tlb(m, linear)
-    ):
+    if access & WRITE and not c[TRACING] and page_flags(m)[page >> 12] == PAGE_DIRTY:
         entry.write = tag
 
 
