@@ -12,22 +12,30 @@ the rest.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 
-from ..computer import Machine
+from ..computer import Image, Machine
 from ..machine.bare_machine import BareMachine
-from ..machine.errors import MachineError, SnapshotError
+from ..machine.errors import ConfigurationError, MachineError, SnapshotError
 from ..machine.exits import Exit
 from ..machine.memory.hostaccess_ops import HOST_NOTIFY_WRITE
-from ..machine.state.arrays import Arrays
-from ..machine.state.layout import PAGE, TRACED, TRACED_COUNT, TRACED_ROOM
+from ..machine.memory.physical import NOBODY
+from ..machine.state.arrays import Arrays, parse_size
+from ..machine.state.layout import (
+    H_REGION_COUNT,
+    PAGE,
+    REPLAY_COUNT,
+    ROM_SIZE,
+    TRACED,
+    TRACED_COUNT,
+    TRACED_ROOM,
+)
 from ..machine.time_travel.snapshots import Snapshot
 from .frames import Frames
 from .memory_map import MemoryMap
-
-LARGEST = 3584 << 20
 
 
 class VirtualMachine(Machine):
@@ -44,28 +52,60 @@ class VirtualMachine(Machine):
         ram: str | int,
         devices: tuple[Any, ...] | None = None,
     ) -> None:
-        self.host, self.frames, self.name = host, frames, name
-        super().__init__(ram=ram, devices=devices, costs=host.costs, history=False)
-        pages = self.ram_size // PAGE
-        held = frames.allocate(name, pages)
-        self.map = MemoryMap(host, frames, name, pages)
-        self.map.put(0, held)
-        for frame in held:
-            host.write(frame * PAGE, bytes(PAGE))
+        if frames.held(name):
+            raise ConfigurationError(f"{name} has frames already: take another name, or destroy that machine")
+        self.host, self.frames, self.name, self._destroyed = host, frames, name, False
+        pages = parse_size(ram) // PAGE
+        self.map = MemoryMap(host, frames, name, pages + (ROM_SIZE // PAGE if devices is None else 0))
+        try:
+            held = frames.allocate(name, pages)
+            for frame in held:
+                host.write(frame * PAGE, bytes(PAGE))
+            self.map.put(0, held)
+            super().__init__(ram=ram, devices=devices, costs=host.costs, history=False)
+        except Exception:
+            self._free()
+            raise
         for word, value in self.map.root.items():
             self._c[word] = value
         self._a.forget_addresses()
+        self.map.on_change = self.flush_tlb
 
     def _make_arrays(self, size: int, cpus: int, firmware: bool) -> Arrays:
-        return self.host._a.beside(size)
+        return self.host._a.beside(size, ROM_SIZE if firmware else 0)
 
     def destroy(self) -> None:
-        """Give everything back."""
+        """Give everything back. The machine runs no more."""
+        self._free()
+        self._a.leave()
+        self._destroyed = self._running = True
+
+    def _go(self, target: int, deadline: int, until: Callable[[Self], bool] | None) -> Exit:
+        if self._destroyed:
+            raise MachineError(f"{self.name} was destroyed: its memory is somebody else's")
+        return super()._go(target, deadline, until)
+
+    def _free(self) -> None:
+        self.map.untrace()
         self.frames.free(self.name, self.frames.owned(self.name))
         self.frames.free(self.map.tables, self.frames.owned(self.map.tables))
-        self._a.leave()
 
     # --- memory: by the map --------------------------------------------------------------------
+
+    def load_firmware(self, bios: Image, vga_bios: Image | None = None) -> None:
+        if self.map.place(self.ram_size) is None:
+            room = self.frames.allocate(self.name, ROM_SIZE // PAGE)
+            self.map.put(self.ram_size // PAGE, room, writable=False)
+        super().load_firmware(bios, vga_bios)
+
+    def _regions_changed(self) -> None:
+        """Devices of the guest answer at its addresses, where its map has nothing."""
+        a = self._a
+        self._regions.sort(key=lambda item: item[0])
+        for i, (first, end, _) in enumerate(self._regions):
+            a.regions[2 * i], a.regions[2 * i + 1] = first | NOBODY, end | NOBODY
+        a.handle[H_REGION_COUNT] = len(self._regions)
+        self.map.hide([(first // PAGE, -(-end // PAGE)) for first, end, _ in self._regions])
 
     def _pieces(self, address: int, size: int) -> list[tuple[int | None, int]]:
         found = []
@@ -102,7 +142,8 @@ class VirtualMachine(Machine):
 
     def state(self) -> dict[str, Any]:
         a = self._a
-        extra = {"exits": list(self._exits), "queue": list(self._queue)}
+        extra: dict[str, Any] = {"exits": list(self._exits), "queue": list(self._queue)}
+        extra["asking"] = self._pending is not None and not self._c[REPLAY_COUNT]
         if self._platform is not None:
             extra["platform"] = self._platform.state()
         return {
@@ -125,8 +166,11 @@ class VirtualMachine(Machine):
         self._queue.clear()
         self._queue.extend(tuple(item) for item in state["extra"]["queue"])
         self._pending = None
+        if state["extra"]["asking"]:
+            self._forget_read()
         if self._platform is not None:
             self._platform.restore(state["extra"]["platform"])
+        self._debugger_words()
         a.forget_addresses()
 
     def snapshot(self) -> Snapshot:

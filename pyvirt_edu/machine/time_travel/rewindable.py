@@ -98,10 +98,8 @@ class Rewindable(Running, Memory, Ring0):
         self._saved = snapshot.saved
         a.words[:] = snapshot.cpu
         a.tlb[:] = snapshot.tlb
-        if snapshot.extra.get("asking"):  # nobody answers that read any more: its instruction begins anew
-            self._c[TRAP_AFTER] = 0
-            if self._c[SHADOW]:
-                self._c[SHADOW] = self._c[SHADOW] & SHADOW_DEBUG | SHADOW_NEXT
+        if snapshot.extra.get("asking"):
+            self._forget_read()
         state_digest.recompute(a, self._host)
         if self._platform is not None and snapshot.devices is not None:
             a.devices[:], a.device_bytes[:] = snapshot.devices
@@ -109,6 +107,12 @@ class Rewindable(Running, Memory, Ring0):
         self._exits[:] = snapshot.extra.get("exits", [0] * len(REASONS))
         self._queue = deque((w, v) for w, v in snapshot.extra.get("queue", ()))
         self._pending = None
+
+    def _forget_read(self) -> None:
+        """Nobody answers that read any more: its instruction begins anew."""
+        self._c[TRAP_AFTER] = 0
+        if self._c[SHADOW]:
+            self._c[SHADOW] = self._c[SHADOW] & SHADOW_DEBUG | SHADOW_NEXT
 
     def back(self, n: int = 1) -> Exit:
         """Rewind by n instructions: everything is as it was then, input included."""
