@@ -142,8 +142,18 @@ def linear_of(m, seg, offset, size, access):
 
 
 @core_hot
-def next_page_of(m, linear, access):
-    return translate(m, ((linear & 0xFFFFF000) + 0x1000) & 0xFFFFFFFF, access)
+def next_page_of(linear):
+    return ((linear & 0xFFFFF000) + 0x1000) & 0xFFFFFFFF
+
+
+@core
+def source_of(m, linear, access):
+    """Where a load finds its bytes. One to write back needs the right to both, and of ROM it reads what
+    it cannot change."""
+    place = translate(m, linear, access & (WRITE | USER))
+    if access & WRITE and cpu(m)[EVENT] == 0:
+        return translate(m, linear, access & USER)
+    return place
 
 
 @unit
@@ -154,7 +164,7 @@ def load_slow(m, offset, packed, unused):
     linear = linear_of(m, seg, offset, size, access)
     if c[EVENT]:
         return np.uint64(0)
-    physical = translate(m, linear, access & (WRITE | USER))
+    physical = source_of(m, linear, access)
     if c[EVENT]:
         return np.uint64(0)
     left = 0x1000 - (linear & 0xFFF)
@@ -164,7 +174,7 @@ def load_slow(m, offset, packed, unused):
         if c[EVENT] == 0:
             learn(m, linear, physical, access, watched)
     else:
-        second = next_page_of(m, linear, access & (WRITE | USER))
+        second = source_of(m, next_page_of(linear), access)
         if c[EVENT]:
             return np.uint64(0)
         watched = True
@@ -205,7 +215,7 @@ def store_slow(m, offset, packed, value):
     left = 0x1000 - (linear & 0xFFF)
     second = np.uint64(0)
     if size > left:
-        second = next_page_of(m, linear, WRITE | access & USER)
+        second = translate(m, next_page_of(linear), WRITE | access & USER)
         if c[EVENT]:
             return np.uint64(0)
     if access & PROBE:
