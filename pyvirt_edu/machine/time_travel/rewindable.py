@@ -95,6 +95,7 @@ class Rewindable(Running, Memory, Ring0):
             for page in pages[a.page_flags[pages] & PAGE_CODE != 0].tolist():
                 self._host(self._handle, HOST_NOTIFY_WRITE, page * PAGE, PAGE)
             a.page_flags[pages] &= 0xFF - PAGE_DIRTY
+            a.forget_writable()
         self._saved = snapshot.saved
         a.words[:] = snapshot.cpu
         a.tlb[:] = snapshot.tlb
