@@ -325,8 +325,8 @@ def check_a20(through_port: bool) -> None:
             entries = [page << 12 | 7 for page in range(1024)]
             entries[0x208] += offset
             m.load(b"".join(e.to_bytes(4, "little") for e in entries), at=at)
-        text = body.format(reload=reload)
-        put_code(m, f"{tables}\n{text}\n{PAGING_ON}\n{text}\nhlt")
+        without, with_paging = body.format(reload=""), body.format(reload=reload)
+        put_code(m, f"{tables}\n{without}\n{PAGING_ON}\n{with_paging}\nhlt")
         if not pc:
             m.claim_port(0x92)
     for gate in (False, True, False, True):
