@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..machine.memory.tlb import flush_fast
+from ..machine.memory.tlb import flush_fast, flush_tlb
 from ..machine.state.handles import cpu, device_bytes, devices, ports
 from ..machine.state.jit import core
-from ..machine.state.layout import ATTENTION, GENERATION, RAM_MAP, SERVICE, STOP
+from ..machine.state.layout import ATTENTION, GENERATION, NESTED_ROOT, RAM_MAP, SERVICE, STOP
 from .layout import CLAIM_NIC, PCI, PCI_BYTES, SERVICE_PCI
 from .pic import set_line
 
@@ -130,6 +130,8 @@ def map_memory(m):
     if rights == c[RAM_MAP]:
         return
     c[RAM_MAP] = rights
+    if c[NESTED_ROOT]:
+        flush_tlb(m, 0)  # there the chip set is below the tables that the TLB holds
     c[GENERATION] += 1
     flush_fast(m)
     c[STOP] = 1

@@ -172,6 +172,7 @@ class DirectExecution:
         v[RSP], v[RIP] = frame.esp, frame.eip
         v[CC_RESULT], v[CC_RESULT + 1] = h[CC_RESULT], h[CC_RESULT + 1]
         v[EFLAGS] = v[EFLAGS] & ~SEEN_FLAGS | frame.eflags & SEEN_FLAGS
+        v[ATTENTION] = 1  # RF and TF want a look
         v[X87 : X87 + 24] = h[X87 : X87 + 24]
         real, changed = self._real, False
         for s in DATA_SEGMENTS:
@@ -403,7 +404,7 @@ class DirectExecution:
             self._places[page | linear & 0xFFF] = slot
             if page not in self.traced:
                 self.traced.add(page)
-                self.vm.map.trace(page)
+                self.vm.map.trace_page(page)
                 self.space.forget_writable(page)
 
     def _written(self, place: int, size: int) -> None:
@@ -420,7 +421,7 @@ class DirectExecution:
         self.shadowed.clear()
         self._places.clear()
         for page in self.traced:
-            self.vm.map.trace(page, False)
+            self.vm.map.trace_page(page, False)
         self.traced.clear()
 
     def _get_hidden(self, s: int) -> Hidden:
@@ -508,10 +509,10 @@ class DirectExecution:
         self.space.restore(state["space"])
         self.space.frames.restore(state["frames"])
         for place in self.traced:
-            self.vm.map.trace(place, False)
+            self.vm.map.trace_page(place, False)
         self.shadowed, self.traced = dict(state["shadowed"]), set(state["traced"])
         for place in self.traced:
-            self.vm.map.trace(place)
+            self.vm.map.trace_page(place)
         self.interpreted, self.on_record = state["interpreted"], state["on_record"]
         self._places = dict(state["places"])
         self.patches.restore(state["patches"])

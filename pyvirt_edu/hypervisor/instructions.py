@@ -26,16 +26,19 @@ decoded = lru_cache(4096)(decode)
 def instruction_at(machine: BareMachine, linear: int, bits: int) -> Instruction | Undecoded:
     """What a machine has at a linear address, by its page tables as they are."""
     in_page = min(LONGEST, PAGE - linear % PAGE)
-    place = machine.translate(linear)
-    if place is None or place + in_page > len(machine._ram):
-        return RAN_OUT
-    found = decoded(bytes(machine._ram[place : place + in_page]), bits)
-    if found is RAN_OUT and in_page < LONGEST:
-        following = machine.translate(linear + in_page & M32)
-        if following is not None and following + LONGEST <= len(machine._ram):
-            code = bytes(machine._ram[place : place + in_page])
-            return decoded(code + bytes(machine._ram[following : following + LONGEST - in_page]), bits)
+    code = _bytes(machine, linear, in_page)
+    found = decoded(code, bits)
+    if found is RAN_OUT and code and in_page < LONGEST:
+        return decoded(code + _bytes(machine, linear + in_page & M32, LONGEST - in_page), bits)
     return found
+
+
+def _bytes(machine: BareMachine, linear: int, size: int) -> bytes:
+    """Bytes in one page; none if it is not there, or is no memory."""
+    physical = machine.translate(linear)
+    if physical is None or physical + size > machine.ram_size:
+        return b""
+    return machine.read(physical, size)
 
 
 class FaultingInstruction:

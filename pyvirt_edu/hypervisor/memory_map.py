@@ -9,6 +9,7 @@ What is not mapped answers with ones and swallows stores, as an address without 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,17 @@ NOWHERE = -1
 
 
 class MemoryMap:
-    """`pages` guest-physical pages from address 0. ``tables`` is the owner of the nested tables."""
+    """`pages` guest-physical pages from address 0. ``tables`` is the owner of the nested tables;
+    ``on_change`` is called when they are other ones, because processors remember what they said."""
 
     def __init__(self, machine: BareMachine, frames: Frames, owner: str, pages: int) -> None:
         self.machine, self.frames, self.owner, self.pages = machine, frames, owner, pages
         self.tables = f"{owner}'s map"
+        self.on_change: Callable[[], object] = lambda: None
         self._place = np.full(pages, NOWHERE, np.int64)
+        self._writable = np.zeros(pages, bool)
+        self._hidden = np.zeros(pages, bool)  # behind a device
+        self._traced: set[int] = set()  # frames
         leaves = -(-pages // IN_TABLE)
         self._root, *rest = self._new_tables(1 + -(-leaves // IN_TABLE) + leaves)
         directories, self._leaves = rest[: len(rest) - leaves], rest[len(rest) - leaves :]
@@ -65,24 +71,46 @@ class MemoryMap:
             raise AddressError(
                 f"guest pages {first:#x} to {first + len(frames):#x}: there are {self.pages:#x}"
             )
-        rights = ALL_RIGHTS if writable else ALL_RIGHTS & ~WRITABLE
-        self._set(first, np.array(frames, np.int64) * PAGE, rights)
+        self._set(first, np.array(frames, np.int64) * PAGE, writable)
 
     def take(self, first: int, count: int = 1) -> list[int]:
         """Unmap guest pages; the frames that were there."""
         old = self._place[first : first + count]
         frames = (old[old != NOWHERE] // PAGE).tolist()
-        self._set(first, np.full(count, NOWHERE, np.int64), 0)
+        self._set(first, np.full(count, NOWHERE, np.int64), False)
         return frames  # type: ignore[no-any-return]
 
-    def _set(self, first: int, places: np.ndarray, rights: int) -> None:
+    def hide(self, ranges: list[tuple[int, int]]) -> None:
+        """Devices are in the way of these pages, each range from its first to before its end."""
+        hidden = np.zeros(self.pages, bool)
+        for first, end in ranges:
+            hidden[first:end] = True
+        changed = np.flatnonzero(hidden != self._hidden).tolist()
+        self._hidden = hidden
+        if changed:
+            self._write(changed[0], changed[-1] + 1)
+
+    def _set(self, first: int, places: np.ndarray, writable: bool) -> None:
         self._place[first : first + len(places)] = places
-        entries = np.where(places == NOWHERE, 0, places | rights).astype(np.uint64)
-        for at in range(first, first + len(places), IN_TABLE):
-            at -= at % IN_TABLE
-            start, end = max(at, first), min(at + IN_TABLE, first + len(places))
-            leaf = self._leaves[at // IN_TABLE] * PAGE
-            self.machine.write(leaf + 8 * (start - at), entries[start - first : end - first].tobytes())
+        self._writable[first : first + len(places)] = writable
+        self._write(first, first + len(places))
+
+    def _entries(self, first: int, end: int) -> np.ndarray:
+        """What the tables say of pages."""
+        places = self._place[first:end]
+        rights = np.where(self._writable[first:end], ALL_RIGHTS, ALL_RIGHTS & ~WRITABLE)
+        nothing = (places == NOWHERE) | self._hidden[first:end]
+        return np.where(nothing, 0, places | rights).astype("<u8")
+
+    def _write(self, first: int, end: int) -> None:
+        entries = self._entries(first, end)
+        at = first
+        while at < end:
+            part = min(end, at - at % IN_TABLE + IN_TABLE) - at
+            entry = self._leaves[at // IN_TABLE] * PAGE + 8 * (at % IN_TABLE)
+            self.machine.write(entry, entries[at - first : at - first + part].tobytes())
+            at += part
+        self.on_change()
 
     def place(self, physical: int) -> int | None:
         """The machine address of a guest-physical one; None where the guest has no memory."""
@@ -90,29 +118,55 @@ class MemoryMap:
         place = self._place[page] if 0 <= page < self.pages else NOWHERE
         return None if place == NOWHERE else int(place) + physical % PAGE
 
-    def trace(self, place: int, on: bool = True) -> None:
-        """Note stores of the virtual processor to a page of the machine (TRACED in its row), or stop that."""
+    def trace(self, physical: int, on: bool = True) -> None:
+        """Note stores of the virtual processor to a page (TRACED in its row), or stop that."""
+        place = self.place(physical)
+        assert place is not None
+        self.trace_page(place, on)
+
+    def trace_page(self, place: int, on: bool = True) -> None:
+        """The same by the page's machine address."""
         flags = self.machine._a.page_flags
         if on:
+            self._traced.add(place // PAGE)
             flags[place // PAGE] |= PAGE_TRACED
             self.machine._a.forget_writable()
         else:
+            self._traced.discard(place // PAGE)
             flags[place // PAGE] &= 0xFF - PAGE_TRACED
+
+    def untrace(self) -> None:
+        """No page is traced any more."""
+        self.machine._a.page_flags[list(self._traced)] &= 0xFF - PAGE_TRACED
+        self._traced.clear()
+
+    def free(self) -> None:
+        """Give all frames back, the guest's and the tables'."""
+        self.untrace()
+        for owner in (self.owner, self.tables):
+            self.frames.free(owner, self.frames.owned(owner))
 
     def check(self) -> None:
         """The invariant."""
         for at in range(0, self.pages, IN_TABLE):
             leaf = self._leaves[at // IN_TABLE] * PAGE
             entries = np.frombuffer(self.machine.read(leaf, PAGE), "<u8")[: self.pages - at]
-            there = np.where(entries & 1, entries & ~np.uint64(0xFFF), np.uint64(0xFFFF_FFFF_FFFF_FFFF))
-            assert (there.astype(np.int64) == self._place[at : at + IN_TABLE]).all(), "the tables differ"
+            assert (entries == self._entries(at, at + len(entries))).all(), "the tables differ"
         held = self._place[self._place != NOWHERE] // PAGE
         assert all(self.frames.owner(frame) == self.owner for frame in held.tolist()), "a foreign frame"
         assert len(set(held.tolist())) == len(held), "a frame is mapped twice"
 
     def state(self) -> Any:
-        return {"place": self._place.tobytes()}
+        arrays = self._place, self._writable, self._hidden
+        return {"pages": [array.tobytes() for array in arrays], "traced": sorted(self._traced)}
 
     def restore(self, state: Any) -> None:
         """The tables themselves lie in the machine's memory, which has been put back."""
-        self._place = np.frombuffer(state["place"], np.int64).copy()
+        place, writable, hidden = state["pages"]
+        self._place = np.frombuffer(place, np.int64).copy()
+        self._writable = np.frombuffer(writable, bool).copy()
+        self._hidden = np.frombuffer(hidden, bool).copy()
+        self.untrace()
+        self._traced = set(state["traced"])
+        self.machine._a.page_flags[state["traced"]] |= PAGE_TRACED
+        self.machine._a.forget_writable()

@@ -23,7 +23,7 @@ def lend_all(gates: TrapGates) -> tuple[VirtualMachine, Frames]:
     frames.allocate("monitor", OWN_BYTES // PAGE)
     identity = MemoryMap(gates.machine, frames, "guest", pages)
     identity.put(0, memory)
-    return VirtualMachine(identity, devices=()), frames
+    return VirtualMachine(identity, gates.physical, devices=()), frames
 
 
 def take_over(gates: TrapGates) -> DirectExecution:

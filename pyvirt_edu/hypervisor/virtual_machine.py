@@ -12,17 +12,20 @@ the rest.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 
-from ..computer import Machine
+from ..computer import Image, Machine
 from ..machine.bare_machine import BareMachine
-from ..machine.errors import MachineError, SnapshotError
+from ..machine.errors import ConfigurationError, MachineError, SnapshotError
 from ..machine.exits import Exit
 from ..machine.memory.hostaccess_ops import HOST_NOTIFY_WRITE, HOST_WALK
+from ..machine.memory.physical import NOBODY
 from ..machine.state.arrays import Arrays, parse_size
 from ..machine.state.layout import (
+    ATTENTION,
     BASE,
     CPL,
     CR2,
@@ -30,11 +33,14 @@ from ..machine.state.layout import (
     EVENT_ERROR,
     EVENT_FAULT,
     GENERATION,
+    H_REGION_COUNT,
     LEDGER,
     PAGE,
     PAGE_CODE,
     PAGE_DIRTY,
     PROBE,
+    REPLAY_COUNT,
+    ROM_SIZE,
     TRACED,
     TRACED_COUNT,
     TRACED_ROOM,
@@ -51,15 +57,24 @@ PF = 14
 LOOKED_AT = 0xFF - PAGE_DIRTY - PAGE_CODE  # flags of a page whose accesses matter to somebody
 
 
-def lend(host: BareMachine, frames: Frames, name: str, ram: str | int) -> VirtualMachine:
-    """A virtual PC with memory of its own: frames that are taken from `frames`, zeroed."""
-    pages = parse_size(ram) // PAGE
-    held = frames.allocate(name, pages)
-    memory = MemoryMap(host, frames, name, pages)
-    memory.put(0, held)
-    for frame in held:
-        host.write(frame * PAGE, bytes(PAGE))
-    return VirtualMachine(memory)
+def lend(
+    host: BareMachine, frames: Frames, name: str, ram: str | int, devices: tuple[Any, ...] | None = None
+) -> VirtualMachine:
+    """A virtual machine with memory of its own: frames that are taken from `frames`, zeroed. It has a PC's
+    devices, or with ``devices=()`` none."""
+    if frames.held(name):
+        raise ConfigurationError(f"{name} has frames already: take another name, or destroy that machine")
+    size = parse_size(ram)
+    memory = MemoryMap(host, frames, name, (size + (ROM_SIZE if devices is None else 0)) // PAGE)
+    try:
+        held = frames.allocate(name, size // PAGE)
+        for frame in held:
+            host.write(frame * PAGE, bytes(PAGE))
+        memory.put(0, held)
+        return VirtualMachine(memory, size, devices)
+    except Exception:
+        memory.free()
+        raise
 
 
 class VirtualMachine(Machine):
@@ -68,24 +83,44 @@ class VirtualMachine(Machine):
     ``map`` says where the memory is. Snapshots and rewinding are the host's, whose state includes it.
     """
 
-    def __init__(self, memory: MemoryMap, devices: tuple[Any, ...] | None = None) -> None:
-        self.host, self.map = memory.machine, memory
-        super().__init__(memory.pages * PAGE, devices=devices, costs=self.host.costs, history=False)
+    def __init__(self, memory: MemoryMap, size: int, devices: tuple[Any, ...] | None = None) -> None:
+        self.host, self.map, self._destroyed = memory.machine, memory, False
+        super().__init__(size, devices=devices, costs=self.host.costs, history=False)
         for word, value in memory.root.items():
             self._c[word] = value
         self._a.forget_addresses()
+        self.map.on_change = self.flush_tlb
 
     def _make_arrays(self, size: int, cpus: int, firmware: bool) -> Arrays:
-        return self.host._a.beside(size)
+        return self.host._a.beside(size, ROM_SIZE if firmware else 0)
 
     def destroy(self) -> None:
-        """Give everything back."""
-        frames = self.map.frames
-        for owner in (self.map.owner, self.map.tables):
-            frames.free(owner, frames.owned(owner))
+        """Give everything back. The machine runs no more."""
+        self.map.free()
         self._a.leave()
+        self._destroyed = self._running = True
+
+    def _go(self, target: int, deadline: int, until: Callable[[Self], bool] | None) -> Exit:
+        if self._destroyed:
+            raise MachineError(f"{self.map.owner} was destroyed: its memory is somebody else's")
+        return super()._go(target, deadline, until)
 
     # --- memory: by the map --------------------------------------------------------------------
+
+    def load_firmware(self, bios: Image, vga_bios: Image | None = None) -> None:
+        if self.map.place(self.ram_size) is None:
+            room = self.map.frames.allocate(self.map.owner, ROM_SIZE // PAGE)
+            self.map.put(self.ram_size // PAGE, room, writable=False)
+        super().load_firmware(bios, vga_bios)
+
+    def _regions_changed(self) -> None:
+        """Devices of the guest answer at its addresses, where its map has nothing."""
+        a = self._a
+        self._regions.sort(key=lambda item: item[0])
+        for i, (first, end, _) in enumerate(self._regions):
+            a.regions[2 * i], a.regions[2 * i + 1] = first | NOBODY, end | NOBODY
+        a.handle[H_REGION_COUNT] = len(self._regions)
+        self.map.hide([(first // PAGE, -(-end // PAGE)) for first, end, _ in self._regions])
 
     def _pieces(self, address: int, size: int) -> list[tuple[int | None, int]]:
         found = []
@@ -179,11 +214,14 @@ class VirtualMachine(Machine):
 
     def state(self) -> dict[str, Any]:
         a = self._a
-        extra = {"exits": list(self._exits), "queue": list(self._queue)}
+        words = a.words.copy()
+        words[:, ATTENTION] = 1  # which a restore sets; it may be set at any boundary
+        extra: dict[str, Any] = {"exits": list(self._exits), "queue": list(self._queue)}
+        extra["asking"] = self._pending is not None and not self._c[REPLAY_COUNT]
         if self._platform is not None:
             extra["platform"] = self._platform.state()
         return {
-            "row": a.words.tobytes(),
+            "row": words.tobytes(),
             "tlb": a.tlb.tobytes(),
             "devices": a.devices.tobytes(),
             "device_bytes": a.device_bytes.tobytes(),
@@ -202,8 +240,11 @@ class VirtualMachine(Machine):
         self._queue.clear()
         self._queue.extend(tuple(item) for item in state["extra"]["queue"])
         self._pending = None
+        if state["extra"]["asking"]:
+            self._forget_read()
         if self._platform is not None:
             self._platform.restore(state["extra"]["platform"])
+        self._debugger_words()
         generation = self._c[GENERATION]
         a.forget_addresses()
         self._c[GENERATION] = generation  # hypervisors look whether it has moved

@@ -106,7 +106,7 @@ def test_back_from_the_end_takes_the_ledger_along() -> None:
 
 
 def test_inputs_between_exits_come_again() -> None:
-    """What a debugger does to registers and memory while the guest stands is repeated, exits are made anew."""
+    """What a debugger does to memory while the guest stands is repeated, exits are made anew."""
     m, monitor = unmodified()
     for _ in range(30):
         monitor.gates.run(max_instructions=1_000)

@@ -122,12 +122,15 @@ task:
 """
 
 
-def guest(seed: int) -> Machine:
-    """Stopped before its first instruction; the seed makes its numbers differ."""
-    program = Program(
+def program() -> Program:
+    return Program(
         TABLES + ROUND,
         task={"cs": CODE, "ss": DATA, "ds": DATA, "es": DATA, "esp": 0x4F00, "eip": "task", "eflags": 2},
     )
-    m = new_machine(program)
+
+
+def guest(seed: int, machine: Machine | None = None) -> Machine:
+    """Stopped before its first instruction; the seed makes its numbers differ."""
+    m = new_machine(program(), machine)
     m.cpu.ebx, m.cpu.ebp = seed, 77 * seed
     return m

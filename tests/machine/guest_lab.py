@@ -370,8 +370,8 @@ def faults(log: list[int | Fault]) -> list[int | tuple[int, int | None]]:
     return [(e.vector, e.error) if isinstance(e, Fault) else e for e in log]
 
 
-def new_machine(program: Program) -> Machine:
-    m = Machine(ram="1MiB", devices=())
+def new_machine(program: Program, machine: Machine | None = None) -> Machine:
+    m = machine or Machine(ram="1MiB", devices=())
     m.load(program.image, at=ORIGIN)
     m.cpu.cs = ORIGIN >> 4
     m.cpu.eip = 0

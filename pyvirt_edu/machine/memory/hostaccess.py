@@ -7,7 +7,7 @@ import numpy as np
 
 from ..state.handles import cpu, page_flags
 from ..state.jit import core, unit
-from ..state.layout import A20_MASK, A20_OPEN, PAGE_DIRTY, PLACE_MASK, WRITE
+from ..state.layout import A20_MASK, A20_OPEN, CR0, CR0_PG, PAGE_DIRTY, PLACE_MASK, WRITE
 from .code_pages import invalidate_granules, reset_blocks
 from .hostaccess_ops import (
     HOST_DMA_READ,
@@ -22,7 +22,7 @@ from .hostaccess_ops import (
     HOST_UPDATE_SEGMENTS,
     HOST_WALK,
 )
-from .paging import look_up, place_behind, translates, walk_page_table
+from .paging import look_up, place_behind, walk_page_table
 from .physical import in_ram, read_physical, write_physical
 from .segment_cache import set_real_segment, update_ends, update_mode
 from .tlb import flush_fast, flush_tlb, invalidate_page
@@ -35,11 +35,11 @@ def peek_translation(m, linear):
     """Where a linear address leads, by the page tables alone; UNMAPPED if nowhere."""
     c = cpu(m)
     physical, wrong = linear & 0xFFFFFFFF, np.uint64(0)
-    if translates(m):
+    if c[CR0] & CR0_PG:
         physical, wrong = look_up(m, physical)
     if wrong:
         return np.uint64(UNMAPPED)
-    return physical & c[PLACE_MASK]
+    return physical & c[A20_MASK]
 
 
 # --- devices that reach memory by themselves --------------------------------------------------

@@ -6,8 +6,8 @@ Who walks says through what, in a *context*:
 * the root: the entry that leads to the first table, so CR3 for two levels and a PDPTE for PAE;
 * a nested mode and root, or zeros. With them every address that the guest's tables name is walked
   again, through tables of the same formats (AMD's nested paging; AMD manual 2, 15.25). They serve
-  virtual processors: what they do not map answers with ones and swallows stores, as where there is
-  no memory;
+  virtual processors, whose chip set is asked first. What they do not map answers with ones and
+  swallows stores, as where there is no memory; what they make read-only is ROM;
 * a tag, for the TLB.
 
 And how: the processor's own walk is counted, charged, and sets accessed and dirty bits, when the
@@ -42,6 +42,7 @@ from ..state.layout import (
     NESTED_ROOT,
     NOTED_ADDRESS,
     NOTED_INNER,
+    NOTED_LOCKED,
     NOTED_SHIFT,
     PCID,
     PDPTE,
@@ -59,7 +60,7 @@ from ..state.layout import (
     WALK_ROOM,
     WRITE,
 )
-from .physical import NOBODY, place_of, read_physical, write_physical
+from .physical import NOBODY, place_of, read_physical, shown, write_physical
 
 E_PRESENT, E_WRITE, E_USER, E_ACCESSED, E_DIRTY, E_LARGE, E_GLOBAL = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
 FAULT_PRESENT, FAULT_WRITE, FAULT_USER, FAULT_RESERVED = 1, 2, 4, 8
@@ -73,6 +74,7 @@ PDPT_IN_MEMORY = 1  # a bit of the mode: PAE whose root is CR3, so PDPTEs are re
 # How a walk is made
 LOOK, ACCESS = 0, 1  # change nothing; or as the processor does for an access
 INNER = 2  # added: this is a walk of the nested tables
+OUTER = 4  # added: the guest's own tables alone have the last word
 
 # What a walk says in its third result, besides the error code of a #PF
 DENIED = 0x100  # there is no translation for this access
@@ -192,7 +194,7 @@ def mark(m, first, access, how):
         if n + 1 == count and access & WRITE:
             bits |= E_DIRTY
         own = (noted & NOTED_INNER != 0) == (how & INNER != 0) and noted >> NOTED_SHIFT & 63 != 30
-        if own and entry & bits != bits:
+        if own and noted & NOTED_LOCKED == 0 and entry & bits != bits:
             place = place_of(m, noted & NOTED_ADDRESS, WRITE)
             write_physical(m, place, 4, (entry | bits) & 0xFFFF_FFFF)
 
@@ -210,18 +212,26 @@ def walk(m, context, linear, access, how):
     first = c[WALK_COUNT]
     shift, entry = first_shift(mode), root
     rights = np.uint64(TLB_WRITE | TLB_USER)
+    split = False
+    if how & INNER:
+        split = shown(m, linear, access) != shown(m, linear, access ^ WRITE)
+        linear = shown(m, linear, access)
     if not root & E_PRESENT or linear >> 32:  # the guest's own tables can name more than nested ones map
         return nothing, nothing, np.uint64(DENIED)
     while True:
-        address = entry_address(mode, shift, entry, linear)
+        address, locked = entry_address(mode, shift, entry, linear), nothing
         if nested_root:
-            # the guest's tables are reached as a program writes them (AMD manual 2, 15.25.5)
-            page, _, wrong = walk(m, inner, address & c[A20_MASK], USER | WRITE, how | INNER)
+            # the guest's tables are reached as a program writes them (AMD manual 2, 15.25.5); in ROM
+            # and where there is no memory they are read all the same, as without nested tables
+            page, _, wrong = walk(m, inner, address, USER | WRITE, how | INNER)
             if wrong:
-                return address, nothing, wrong | DENIED_NESTED
+                page, _, wrong = walk(m, inner, address, np.uint64(USER), how | INNER)
+                locked = np.uint64(NOTED_LOCKED)
+            if wrong:
+                page, locked = address & c[A20_MASK] & ~np.uint64(0xFFF) | NOBODY, nothing
             address = page | address & 0xFFF
         entry = reference(m, address, entry_size(mode), how)
-        note(m, address, entry, shift, how)
+        note(m, address | locked, entry, shift, how)
         if not entry & E_PRESENT:
             return nothing, nothing, np.uint64(DENIED)
         large = is_large(mode, shift, entry)
@@ -247,11 +257,14 @@ def walk(m, context, linear, access, how):
         rights |= entry & E_DIRTY
     if mode & CR4_PGE:
         rights |= entry & E_GLOBAL
-    if nested_root:
-        guest_page = page
-        page, inner_rights, wrong = walk(m, inner, page & c[A20_MASK], USER | access & WRITE, how | INNER)
+    if how & INNER and (split or not rights & TLB_WRITE):
+        # every store is walked for anew: of a guest with CR0.WP = 0, too, and where reads go elsewhere
+        rights &= ~np.uint64(TLB_WRITE | TLB_DIRTY)
+    if nested_root and how & OUTER == 0:
+        guest_page = page & c[A20_MASK]
+        page, inner_rights, wrong = walk(m, inner, guest_page, USER | access & WRITE, how | INNER)
         if wrong:
-            return guest_page, nothing, wrong | DENIED_NESTED
+            return guest_page, rights & ~np.uint64(TLB_WRITE | TLB_DIRTY), wrong | DENIED_NESTED
         rights &= inner_rights | ~np.uint64(TLB_WRITE | TLB_DIRTY)
     return page, rights, nothing
 
@@ -272,7 +285,10 @@ def nested_walk(m, physical, access, how):
     c = cpu(m)
     nothing = np.uint64(0)
     context = (c[NESTED_MODE], c[NESTED_ROOT], nothing, nothing, own_tag(m))
-    return walk(m, context, physical & c[A20_MASK], access & WRITE | USER, how | INNER)
+    page, rights, wrong = walk(m, context, physical, access & WRITE | USER, how | INNER)
+    if wrong:
+        return physical & c[A20_MASK] & ~np.uint64(0xFFF), np.uint64(TLB_USER), wrong | DENIED_NESTED
+    return page, rights, wrong
 
 
 @core
@@ -282,7 +298,7 @@ def place_behind(m, physical, access):
         return place_of(m, physical, access)
     page, _, wrong = nested_walk(m, physical, access, np.uint64(LOOK))
     if wrong:
-        return physical | NOBODY
+        page |= NOBODY
     return place_of(m, page | physical & 0xFFF, access)
 
 
@@ -340,19 +356,16 @@ def walk_for(m, linear, access, how):
     c[WALK_COUNT] = 0
     if c[CR0] & CR0_PG:
         return walk(m, own_context(m, linear), linear, access, how)
-    page, rights, wrong = nested_walk(m, linear, access, how)
-    if wrong:
-        wrong |= DENIED_NESTED
-    return page, rights, wrong
+    return nested_walk(m, linear, access, how)
 
 
 @core
 def walk_page_table(m, linear, access):
-    """Physical page address and TLB rights for an access of the program; EVENT on a fault. A page
-    with NOBODY is no translation: the nested tables have none."""
+    """Physical page address and TLB rights for an access of the program; EVENT on a fault. Where nested
+    tables have nothing, it is the guest's page with NOBODY."""
     page, rights, wrong = walk_for(m, linear, access, np.uint64(ACCESS))
     if wrong & DENIED_NESTED:
-        return np.uint64(NOBODY), rights
+        return page | NOBODY, rights
     if wrong:
         page_fault(m, linear, access, wrong & 0xFF)
     return page, rights
@@ -360,6 +373,6 @@ def walk_page_table(m, linear, access):
 
 @core
 def look_up(m, linear):
-    """Physical address by the page tables as they are, and 0; changes nothing but the notes."""
-    page, _, wrong = walk_for(m, linear, np.uint64(0), np.uint64(LOOK))
+    """Physical address by the processor's page tables as they are, and 0; changes nothing but the notes."""
+    page, _, wrong = walk_for(m, linear, np.uint64(0), np.uint64(LOOK | OUTER))
     return page | linear & 0xFFF, wrong

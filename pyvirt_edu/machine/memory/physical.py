@@ -24,6 +24,7 @@ from ..state.handles import (
 )
 from ..state.jit import core, core_hot
 from ..state.layout import (
+    A20_MASK,
     ATTENTION,
     EVENT,
     EVENT_READ,
@@ -31,11 +32,13 @@ from ..state.layout import (
     EXIT_PHYSICAL,
     EXIT_QUALIFICATION,
     EXIT_REASON,
+    H_FIRMWARE,
     H_RAM_END,
-    H_RAM_SIZE,
     H_REGION_COUNT,
+    H_SHOWN,
     H_TRACE_ROOM,
     H_TRACE_USED,
+    NESTED_ROOT,
     PAGE_CODE,
     PAGE_DIRTY,
     PAGE_MMIO,
@@ -59,7 +62,8 @@ from ..state.layout import (
 from .code_pages import invalidate_granules
 
 SHADOWED = 0xC0000  # from here to 1 MiB, reads and writes may go to RAM or to firmware
-NOBODY = 1 << 40  # added to an address, it lies where nothing answers
+#: Added to an address: there is no memory. A guest behind nested tables may have a device there.
+NOBODY = 1 << 40
 
 
 @core_hot
@@ -69,9 +73,8 @@ def ones(size):
 
 @core
 def place_in_firmware(m, physical, access):
-    """The rest of `place_of`: what a chip set maps (82441FX data sheet, PAM registers)."""
-    h = handle(m)
-    firmware = h[H_RAM_SIZE] - h[H_RAM_END]  # bytes of it, 0 on a machine without
+    """The rest of `shown`: what a chip set maps (82441FX data sheet, PAM registers)."""
+    end, firmware = handle(m)[H_SHOWN], handle(m)[H_FIRMWARE]
     if physical < 0x100000:
         rights = cpu(m)[RAM_MAP] >> 2 * (physical - SHADOWED >> 14)  # bit 0 reads RAM, bit 1 writes it
         if access & WRITE:
@@ -79,13 +82,31 @@ def place_in_firmware(m, physical, access):
         if rights & 1:
             return physical
         if firmware and physical >= 0xE0000 and not access & WRITE:
-            return h[H_RAM_END] + physical
+            return end + physical
         return physical | NOBODY
-    if firmware and physical < h[H_RAM_SIZE]:
+    if physical < end + firmware:
         return physical | NOBODY
     if firmware and physical >= 0xFFF00000 and physical >> 32 == 0 and not access & WRITE:
-        return h[H_RAM_END] + (physical & 0xFFFFF)
+        return end + (physical & 0xFFFFF)
     return physical
+
+
+@core
+def shown(m, physical, access):
+    """What the processor's chip set makes of a physical address: an index into RAM and the firmware
+    behind it, or an address outside of both."""
+    physical &= cpu(m)[A20_MASK]
+    if physical < SHADOWED or physical >= 0x100000 and physical < handle(m)[H_SHOWN]:
+        return physical
+    return place_in_firmware(m, physical, access)
+
+
+@core
+def shown_or_known(m, physical, access):
+    """Nested tables lead to places: the chip set was asked before them."""
+    if cpu(m)[NESTED_ROOT]:
+        return physical
+    return place_in_firmware(m, physical, access)
 
 
 @core_hot
@@ -95,7 +116,7 @@ def place_of(m, physical, access):
     physical &= cpu(m)[PLACE_MASK]
     if physical < SHADOWED or physical >= 0x100000 and physical < handle(m)[H_RAM_END]:
         return physical
-    return place_in_firmware(m, physical, access)
+    return shown_or_known(m, physical, access)
 
 
 @core_hot
@@ -132,6 +153,7 @@ def device_read(m, address, size):
         return value & ones(size)
     c[EVENT] = EVENT_READ
     c[EXIT_REASON] = EXIT_MMIO_READ
+    address &= NOBODY - 1
     c[EXIT_QUALIFICATION] = address | size << 56
     c[EXIT_PHYSICAL] = address
     return np.uint64(0)
@@ -143,7 +165,7 @@ def device_write(m, address, size, value):
     c = cpu(m)
     count = c[POSTED_COUNT]
     if count < POSTED_ROOM:
-        c[POSTED + 2 * count] = address | size << 56 | np.uint64(1) << 60
+        c[POSTED + 2 * count] = address & (NOBODY - 1) | size << 56 | np.uint64(1) << 60
         c[POSTED + 2 * count + 1] = value & ones(size)
         c[POSTED_COUNT] = count + 1
     c[STOP] = 1

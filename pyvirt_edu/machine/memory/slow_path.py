@@ -109,6 +109,8 @@ def learn(m, linear, physical, access, watched):
     page = physical & ~np.uint64(0xFFF)
     if watched or not in_ram(m, page) or is_shadowed(m, page):
         return
+    if access & WRITE and not dirty_in_tlb(m, linear):
+        return  # behind nested tables: reads go elsewhere
     index = linear >> 12 & (FAST_ENTRIES - 1)
     if access & USER:
         if c[EFLAGS] & AC and c[CR0] & CR0_AM:
@@ -120,12 +122,7 @@ def learn(m, linear, physical, access, watched):
         entry.read = tag
         entry.write = np.uint64(0xFFFFFFFFFFFFFFFF)
         entry.offset = page - tag
-    if (
-        access & WRITE
-        and not c[TRACING]
-        and page_flags(m)[page >> 12] == PAGE_DIRTY
-        and dirty_in_tlb(m, linear)
-    ):
+    if access & WRITE and not c[TRACING] and page_flags(m)[page >> 12] == PAGE_DIRTY:
         entry.write = tag
 
 
@@ -145,8 +142,18 @@ def linear_of(m, seg, offset, size, access):
 
 
 @core_hot
-def next_page_of(m, linear, access):
-    return translate(m, ((linear & 0xFFFFF000) + 0x1000) & 0xFFFFFFFF, access)
+def next_page_of(linear):
+    return ((linear & 0xFFFFF000) + 0x1000) & 0xFFFFFFFF
+
+
+@core
+def source_of(m, linear, access):
+    """Where a load finds its bytes. One to write back needs the right to both, and of ROM it reads what
+    it cannot change."""
+    place = translate(m, linear, access & (WRITE | USER))
+    if access & WRITE and cpu(m)[EVENT] == 0:
+        return translate(m, linear, access & USER)
+    return place
 
 
 @unit
@@ -157,7 +164,7 @@ def load_slow(m, offset, packed, unused):
     linear = linear_of(m, seg, offset, size, access)
     if c[EVENT]:
         return np.uint64(0)
-    physical = translate(m, linear, access & (WRITE | USER))
+    physical = source_of(m, linear, access)
     if c[EVENT]:
         return np.uint64(0)
     left = 0x1000 - (linear & 0xFFF)
@@ -167,7 +174,7 @@ def load_slow(m, offset, packed, unused):
         if c[EVENT] == 0:
             learn(m, linear, physical, access, watched)
     else:
-        second = next_page_of(m, linear, access & (WRITE | USER))
+        second = source_of(m, next_page_of(linear), access)
         if c[EVENT]:
             return np.uint64(0)
         watched = True
@@ -208,7 +215,7 @@ def store_slow(m, offset, packed, value):
     left = 0x1000 - (linear & 0xFFF)
     second = np.uint64(0)
     if size > left:
-        second = next_page_of(m, linear, WRITE | access & USER)
+        second = translate(m, next_page_of(linear), WRITE | access & USER)
         if c[EVENT]:
             return np.uint64(0)
     if access & PROBE:

@@ -40,7 +40,7 @@ from ..state.layout import (
 )
 from .links import drop_links_of_page
 from .paging import allowed, own_tag, translates, walk_page_table
-from .physical import NOBODY, place_of
+from .physical import place_of
 
 
 @core
@@ -175,8 +175,9 @@ def translate(m, linear, access):
         if row:
             table[row - 1].tag = np.uint64(0)  # a fault drops the stale entry (manual 3A, 4.10.4.1)
         return np.uint64(0)
-    if page & NOBODY:
-        return page
+    if access & WRITE and not rights & TLB_DIRTY:
+        # behind nested tables: nobody takes this store, or reads go elsewhere
+        return place_of(m, page | linear & 0xFFF, access)
     if row:
         row -= 1  # the same page with more rights or the dirty bit
     else:

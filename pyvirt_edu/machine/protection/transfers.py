@@ -39,6 +39,7 @@ from ..state.layout import (
     RBP,
     RCX,
     RDX,
+    REPLAY_INDEX,
     RF,
     RIP,
     RSP,
@@ -191,10 +192,12 @@ def enter(m, size, immediate):
     probe_stack(m, (pointer - words * size - allocate) & mask, size)
     if c[EVENT]:
         return
+    answers = c[REPLAY_INDEX]
     for i in range(1, level):
         read_segment(m, SS, (frame - i * size) & mask, size)
         if c[EVENT]:
             return
+    c[REPLAY_INDEX] = answers  # a device is asked once
     pushed(m, pointer - size, size, c[RBP])
     new_frame = (pointer & ~mask & 0xFFFFFFFF) | (pointer - size) & mask
     for i in range(1, level):

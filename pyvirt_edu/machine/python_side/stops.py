@@ -1,9 +1,9 @@
 """What stops a run: breakpoints, watchpoints, exceptions that are looked at before they are delivered,
 and host calls.
 
-But for host calls they are the debugger's, not the guest's: no part of a snapshot, and not in the history. Invariant:
-outside a replay and a delivery the words that the core looks at say what the lists here say; whatever
-changes a list, or puts back the processor's row, calls `_debugger_words`.
+But for host calls they are the debugger's, not the guest's: no part of a snapshot, and not in the history.
+Invariant: outside a replay and a delivery the words that the core looks at say what the lists here
+say; whatever changes a list, or puts back the processor's row, calls `_debugger_words`.
 
 A host call is how software in ring 0 that is written in Python gets the processor: UD2 at CPL 0 calls a
 function instead of raising #UD. It belongs to the machine: `back` makes the calls of the past again, and

@@ -35,6 +35,7 @@ from .layout import (
     H_DEVICE_BYTES,
     H_DEVICES,
     H_FAST,
+    H_FIRMWARE,
     H_LINKS,
     H_PAGE_BLOCKS,
     H_PAGE_CODE,
@@ -45,6 +46,7 @@ from .layout import (
     H_RAM_SIZE,
     H_REGIONS,
     H_ROWS,
+    H_SHOWN,
     H_TLB,
     H_TRACE,
     H_TRACE_CPU,
@@ -163,12 +165,13 @@ class Arrays:
         self.trace = np.zeros(TRACE_WORDS, np.uint64)
         self.trace_cpu = np.zeros(CPU_WORDS, np.uint64)
 
-    def beside(self, size: int) -> Arrays:
+    def beside(self, size: int, firmware: int) -> Arrays:
         """The arrays of one more processor on the same memory, with devices of its own. It is shown
-        `size` bytes of it, by nested tables."""
+        `size` bytes of it, and so much firmware, by nested tables."""
         other = copy.copy(self)
         other._processor(1)
         other.handle = other._handle(int(self.handle[H_RAM_END]))
+        other.handle[H_SHOWN], other.handle[H_FIRMWARE] = size, firmware
         other.ram_size = size
         other.forget_addresses()
         self._count_members()
@@ -235,7 +238,8 @@ class Arrays:
         ):
             h[slot] = array.ctypes.data
         h[H_RAM_SIZE] = len(self.ram)
-        h[H_RAM_END] = ram
+        h[H_RAM_END] = h[H_SHOWN] = ram
+        h[H_FIRMWARE] = len(self.ram) - ram
         h[H_CPUS] = len(self.words)
         h[H_TRACE_ROOM] = TRACE_WORDS
         return h

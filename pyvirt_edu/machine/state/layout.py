@@ -242,7 +242,8 @@ A20_OPEN = 0xFFFF_FFFF_FFFF_FFFF  # as A20_MASK: every address passes
 # A noted reference is two words: the entry's address with these above it, and the entry
 NOTED_SHIFT = 56  # six bits: the lowest address bit that the entry's table decides
 NOTED_INNER = 1 << 62  # of the nested tables
-NOTED_ADDRESS = 0xFF_FFFF_FFFF
+NOTED_LOCKED = 1 << 55  # the nested tables let the processor read it, and not mark it
+NOTED_ADDRESS = 0x1FF_FFFF_FFFF  # with NOBODY, where no memory is
 NEVER = 1 << 63  # a cycle count that no run reaches
 
 # EFLAGS bits (manual 1, 3.4.3). The six arithmetic ones are not stored there.
@@ -435,7 +436,9 @@ MAX_REGIONS = 64
     H_CPUS,
     H_ALL_FAST,
     H_ALL_LINKS,
-) = range(32)
+    H_SHOWN,  # bytes of RAM that the chip set has; behind nested tables, the guest's
+    H_FIRMWARE,  # and of firmware behind it
+) = range(34)
 H_UNITS = 40  # entry points of the units follow
 HANDLE_WORDS = 64
 

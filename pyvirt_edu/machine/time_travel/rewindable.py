@@ -125,13 +125,12 @@ class Rewindable(Running, Memory, Ring0):
             for page in pages[a.page_flags[pages] & PAGE_CODE != 0].tolist():
                 self._host(self._handle, HOST_NOTIFY_WRITE, page * PAGE, PAGE)
             a.page_flags[pages] &= 0xFF - PAGE_DIRTY
+            a.forget_writable()
         self._saved = snapshot.saved
         a.words[:] = snapshot.cpu
         a.tlb[:] = snapshot.tlb
-        if snapshot.extra.get("asking"):  # nobody answers that read any more: its instruction begins anew
-            self._c[TRAP_AFTER] = 0
-            if self._c[SHADOW]:
-                self._c[SHADOW] = self._c[SHADOW] & SHADOW_DEBUG | SHADOW_NEXT
+        if snapshot.extra.get("asking"):
+            self._forget_read()
         state_digest.recompute(a, self._host)
         if self._platform is not None and snapshot.devices is not None:
             a.devices[:], a.device_bytes[:] = snapshot.devices
@@ -141,6 +140,12 @@ class Rewindable(Running, Memory, Ring0):
         self._pending = None
         for name, state in snapshot.extra.get("parts", {}).items():
             self._parts[name].restore(state)
+
+    def _forget_read(self) -> None:
+        """Nobody answers that read any more: its instruction begins anew."""
+        self._c[TRAP_AFTER] = 0
+        if self._c[SHADOW]:
+            self._c[SHADOW] = self._c[SHADOW] & SHADOW_DEBUG | SHADOW_NEXT
 
     def back(self, n: int = 1) -> Exit:
         """Rewind by n instructions: everything is as it was then, input included."""

@@ -55,8 +55,10 @@ class Expected:
 
 
 class Bench:
-    def __init__(self) -> None:
-        self.machine = m = Machine(ram=w.RAM, devices=(), history=False)
+    """``ram`` is what a case finds in memory and leaves there."""
+
+    def __init__(self, machine: Machine | None = None) -> None:
+        self.machine = m = machine or Machine(ram=w.RAM, devices=(), history=False)
         for vector in range(32):
             m.break_on(vector)
         m.enter_protected_mode(eip=0)
@@ -97,11 +99,7 @@ class Bench:
         generation = c[at.GENERATION]
         m._row[:] = self.templates[case.form.mode.name]
         c[at.GENERATION] = generation
-        self.ram[:] = IMAGE
-        for address, data in [*case.memory, *case.page_entries()]:
-            self.ram[address : address + len(data)] = np.frombuffer(data, np.uint8)
-        code = case.code()
-        m._put(case.where, code)
+        self.fill(case)
         for number, value in enumerate(case.registers):
             c[number] = value
         c[at.RIP] = case.where - case.form.mode.base(w.CS)
@@ -112,6 +110,13 @@ class Bench:
         c[at.ATTENTION] = 1
         m._host(m._handle, HOST_UPDATE_SEGMENTS, 0, 0)
         m._host(m._handle, HOST_FLUSH_TLB, 0, 0)
+
+    def fill(self, case: Case) -> None:
+        """Memory at the start of a case."""
+        self.ram[:] = IMAGE
+        for address, data in [*case.memory, *case.page_entries()]:
+            self.ram[address : address + len(data)] = np.frombuffer(data, np.uint8)
+        self.machine._put(case.where, case.code())
 
     def check(self, case: Case, expected: Expected) -> list[str]:
         """What is wrong, as text."""

@@ -143,13 +143,8 @@ class Runner:
         return counts
 
     def cases(self, cell: Cell, wrong: list[str]) -> Iterator[tuple[Case, str, Expected]]:
-        seed = f"{cell.form.row.number} {cell.form.size} {cell.form.mode} {cell.outcome}"
-        rng = random.Random(seed)
-        chosen = cell.rule.build(cell.form, cell.variant, rng) if cell.rule else completions(cell, rng)
-        for case in chosen:
+        for case in cases_of(cell):
             if not case.completes:
-                yield case, MANUAL, faulted(case)
-                case = otherwise(case, cell.variant)
                 yield case, MANUAL, faulted(case)
                 continue
             oracle, expected = self.completed(case)
@@ -167,6 +162,15 @@ class Runner:
             return MODEL, model(case)
         expected, problem = self.unicorn.judge(case)
         return (UNICORN, expected) if expected else (problem, None)
+
+
+def cases_of(cell: Cell) -> Iterator[Case]:
+    """The cases that fill a cell."""
+    rng = random.Random(f"{cell.form.row.number} {cell.form.size} {cell.form.mode} {cell.outcome}")
+    for case in cell.rule.build(cell.form, cell.variant, rng) if cell.rule else completions(cell, rng):
+        yield case
+        if not case.completes:
+            yield otherwise(case, cell.variant)
 
 
 def otherwise(case: Case, variant: str) -> Case:

@@ -41,10 +41,10 @@ LEAVES = frozenset(
 )
 
 
-def program(seed: int) -> Machine:
+def program(seed: int, machine: Machine | None = None) -> Machine:
     """A machine about to run 4 KiB of random instructions, with data right behind them."""
     rng = random.Random(seed)
-    m = Machine(ram=RAM, devices=())
+    m = machine or Machine(ram=RAM, devices=())
     code = b""
     chosen = [
         row
