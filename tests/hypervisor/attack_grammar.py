@@ -41,6 +41,8 @@ def attack(seed: int) -> Attack:
             w.slots, w.data, w.gates = kept
             continue
         wild |= w.is_wild
+        if w.chance(0.08):
+            code = f"pushfd; or dword [esp], 0x100; popfd; {code}"  # in single steps
         flags = w.number(2, 0x202, 0x3002) if w.chance(0.2) else None
         parts.append(Part(code, flags, fresh=w.chance(0.7)))
         names.append(production.__name__)

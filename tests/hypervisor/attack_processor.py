@@ -66,6 +66,22 @@ def recursive_tables(w: Words) -> str:
     return f"call tables; {enable}; {change}; {look}; invlpg [{SCRATCH:#x}]; {w.touch('ds', SCRATCH)}"
 
 
+def physical_address_extension(w: Words) -> str:
+    """CR4.PAE with good and bad entries for the four directories (4.4.1)."""
+    entries = [
+        OTHER_TABLE | 1,
+        *(w.number(0, OTHER_TABLE | 1, OTHER_TABLE | 0x19, TABLE | 1) for _ in range(3)),
+    ]
+    if w.chance(0.3):
+        entries[w.random.randrange(4)] |= w.number(2, 4, 0x1E0, 1)  # reserved, or of nowhere
+    table = "; ".join(f"mov dword [{DIRECTORY + 8 * i:#x}], {entry:#x}" for i, entry in enumerate(entries))
+    page = w.in_its_frames() & ~0xFFF if w.chance(0.3) else w.number(SCRATCH, 0)
+    large = f"mov dword [{OTHER_TABLE:#x}], {w.number(0x87, 0x83, 0xE7, TABLE | 7):#x}"
+    tables = f"call tables; {table}; {large}; mov dword [{OTHER_TABLE + 8:#x}], {page & ~0x1FFFFF | 0x87:#x}"
+    enable = f"mov eax, cr4; or al, 0x20; mov cr4, eax; mov eax, {DIRECTORY:#x}; mov cr3, eax; call enable"
+    return f"{tables}; {enable}; {w.touch('ds', w.number(SCRATCH, 0x20_0000 + page % 0x20_0000))}; {w.kick()}"
+
+
 def directory_somewhere(w: Words) -> str:
     """CR3 beyond RAM, in the monitor's frames, with reserved bits."""
     good = w.number(DIRECTORY | 0x18, DIRECTORY | 0xFE7, RAM, 0xFFFF_F000, 0)
@@ -283,7 +299,14 @@ def random_bytes(w: Words) -> str:
 
 
 PRODUCTIONS: tuple[Production, ...] = (
-    *(monitor_mapped, rights_of_pages, recursive_tables, directory_somewhere, control_register),
+    *(
+        monitor_mapped,
+        rights_of_pages,
+        recursive_tables,
+        physical_address_extension,
+        directory_somewhere,
+        control_register,
+    ),
     *(machine_status_word, debug_registers, model_specific, selector_probe, single_step),
     *(flags_image, io_privilege, virtual_8086, return_frame, jump_into_the_monitor),
     *(code_at_an_edge, ports, string_ports, strings, self_modifying, prefixes, privileged),

@@ -15,22 +15,22 @@ from .attack_words import BIG, M32, G, Production, Words
 
 
 def data_segment(w: Words) -> str:
-    """Expand-up and expand-down, big or not, with any base and limit; used at its edges."""
+    """Expand-up and expand-down, big or not, and code; with any base and limit, used at its edges."""
     base = w.number(SCRATCH, SCRATCH, LOOT, 0, 0xFFFF_0000, MONITOR_AT - 0x1000, MONITOR_AT, M32 - 0xFFF)
     limit, flags = w.number(0, 0xF, 0xFFF, 0xFFFF, 0xFFFFF), w.number(0, BIG, G, G | BIG, G | BIG)
-    kind = w.number(0, 1, 2, 2, 2, 3, 4, 6, 6, 6, 6, 7)
+    kind = w.number(0, 1, 2, 2, 2, 3, 4, 6, 6, 6, 6, 7, 8, 0xA, 0xE)
     access = w.number(0x10, 0x90, 0x90, 0x90, 0x90, 0x90) | w.number(0, 0, 0, 1, 2, 3) << 5 | kind
     top = limit << 12 | 0xFFF if flags & G else limit
     register = w.pick("ds | es | fs | gs | ss")
     code = w.load(register, w.segment(base, limit, access, flags) | w.number(0, 0, 0, 0, 0, 3))
-    if kind & 4 and flags & BIG or base >= MONITOR_AT - 0x1000:
+    if kind & 12 == 4 and flags & BIG or base >= MONITOR_AT - 0x1000:
         w.wild()
     if register == "ss":
         esp = w.number(top, top + 1, 4, 0x10000) & M32
         w.around(base + (esp if flags & BIG else esp & 0xFFFF), 0x10)
         return f"{code}; mov esp, {esp:#x}; {w.kick()}"
     for _ in range(w.number(1, 2, 3)):
-        target = w.in_monitor() if w.chance(0.4) else w.low()
+        target = w.address()
         offset = w.number(0, top - 3, top - 2, top, top + 1, 0xFFFC, target - base, target - base) & M32
         w.around(base + offset, 0)
         code += f"; {w.touch(register, offset)}"
@@ -97,6 +97,24 @@ def table_somewhere(w: Words, load: str, table: str, limits: tuple[int, ...]) ->
 def gdt_somewhere(w: Words) -> str:
     where = table_somewhere(w, "lgdt", "gdt", (0, 0xF, 0x16, 0x17, 0x2F, 0x1FF, 0x1FF, 0xFFFF))
     return f"{where}mov ax, {w.number(DATA, USER_DATA, 0x30):#x}; mov es, ax; {w.kick()}"
+
+
+def system_operand(w: Words) -> str:
+    """What a monitor reads for an instruction that it does itself, in a segment of its own or not."""
+    at, segment, load = w.around(w.address(), 8), "ds", ""
+    if w.chance(0.4):
+        segment = w.pick("fs | cs")
+        load = (
+            w.load("fs", w.segment(SCRATCH, w.number(3, 0xFFF), 0x92, BIG)) + "; " if segment == "fs" else ""
+        )
+    place = f"[{segment}:{at - SCRATCH * (segment == 'fs') & M32:#x}]"
+    fill = (
+        w.perhaps(0.5, f"mov dword {place}, {w.number(0, 9, 0x1FF01FF, 0x20028):#x}")
+        if segment != "cs"
+        else ""
+    )
+    use = w.pick("lgdt | lidt | lldt | ltr | lmsw | invlpg | smsw | mov ss,")
+    return f"{load}{fill}{use} {place}; {w.kick()}"
 
 
 def local_table(w: Words) -> str:
@@ -240,7 +258,7 @@ def interrupts_as_exceptions(w: Words) -> str:
 
 PRODUCTIONS: tuple[Production, ...] = (
     *(data_segment, code_segment, system_selector, monitor_selector, late_descriptor),
-    *(gdt_somewhere, local_table, far_pointer, call_gate, stack_somewhere, small_stack),
+    *(gdt_somewhere, system_operand, local_table, far_pointer, call_gate, stack_somewhere, small_stack),
     *(unmapped_stack, stack_of_ring_0, tss_somewhere, task_switch, nested_task_flag, idt_somewhere),
     *(gate_of_any_kind, exceptions, halt, interrupts_as_exceptions),
     *(data_segment, stack_somewhere),  # twice as often

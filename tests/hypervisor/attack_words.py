@@ -35,6 +35,7 @@ M32 = 0xFFFF_FFFF
 G, BIG = 8, 4  # of a descriptor's flags: limit in pages, 32 bits
 SMALL = (0, 1, 2, 3, 4, 7, 8, 0x7F, 0xFF, 0xFFC, 0xFFD, 0xFFE, 0xFFF)
 ORDINARY = (0, 1, 3, CODE, DATA, DATA | 3, USER_CODE, USER_DATA, TSS, 0x1F8, 0x200, 0xFFF8, 4, 0xC)
+MONITOR_PAGES = range(0, SIZE, 0x1000)  # the last ones hold its secret
 FIRST_OF_MONITOR = trap_gates.USER_CODE & ~7  # the first of the selectors that it keeps for itself
 
 
@@ -85,8 +86,8 @@ class Words:
     def in_monitor(self) -> int:
         """A linear address of the monitor's, or the last ones before."""
         self.wild()
-        small = self.number(*SMALL, 0x10, 0x1C, self.random.randrange(0x1000))
-        inside = self.random.randrange(0, SIZE, 0x1000) + small
+        page = self.number(*MONITOR_PAGES, *MONITOR_PAGES[-6:], *MONITOR_PAGES[-6:])
+        inside = page + self.number(*SMALL, 0x10, 0x1C, self.random.randrange(0x1000))
         edge = self.number(SIZE, -1, -2, -4, -8, 0x3F_FFFC, 0x3F_FFFF)
         stub = trap_gates.STUBS + trap_gates.STUB_SIZE * self.random.randrange(258)
         return MONITOR_AT + self.number(inside, inside, inside, edge, stub)
@@ -94,7 +95,7 @@ class Words:
     def in_its_frames(self) -> int:
         """A physical address of the monitor's."""
         self.wild()
-        return RAM - SIZE + self.random.randrange(0, SIZE, 0x1000) + self.number(0, 0, 4, 0xFFC)
+        return RAM - SIZE + self.number(*MONITOR_PAGES) + self.number(0, 0, 4, 0xFFC)
 
     def stub(self) -> int:
         """An address in the monitor's code."""
@@ -113,8 +114,9 @@ class Words:
         return self.number(0, 1, RAM, RAM - 2 + SIZE, 0x1000_0000, 0x7FFF_FFFE, 0xFF00_0000)
 
     def around(self, at: int, size: int) -> int:
-        """An address around which so much is used: not over the end of the address space."""
-        if not size <= at < MONITOR_AT - size:
+        """An address around which so much is used: not over an end of the address space, not in the
+        monitor's frames."""
+        if not size <= at < MONITOR_AT - size or RAM - SIZE - size < at < RAM + size:
             self.wild()
         return at
 
@@ -167,7 +169,9 @@ class Words:
         copy = f"mov esi, {offset & M32:#x}; mov edi, {LOOT:#x}; mov ecx, 16; {segment} rep movsb"
         load = f"mov eax, {at}; {keep}"
         loads = f"{load} | {load} | mov al, {at}; {keep} | push dword {at}; pop edx | {copy} | fld qword {at}"
-        stores = f"mov dword {at}, 0x41414141 | mov byte {at}, 0 | pop dword {at} | fnstenv {at}"
+        stores = (
+            f"mov dword {at}, 0x41414141 | mov byte {at}, 0 | pop dword {at} | fnstenv {at} | fnsave {at}"
+        )
         both = f"add dword {at}, 1 | xchg eax, {at}; {keep} | lock inc dword {at} | bts dword {at}, 5"
         return self.pick(f"{loads} | {stores} | {both} | cmpxchg8b {at} | call dword {at}")
 
