@@ -401,6 +401,8 @@ class DirectExecution:
         at = (v[BASE + LDTR] if slot & 4 else v[GDTR_BASE]) + (slot & 0xFFF8)
         for linear in (at & 0xFFFF_FFFF, at + 4 & 0xFFFF_FFFF):  # its halves: they may lie in two pages
             page, _ = self.vm.resolve(linear & ~0xFFF, 0)
+            if page >= self.gates.machine.ram_size:
+                continue  # there is no memory, and what is not there does not change
             self._places[page | linear & 0xFFF] = slot
             if page not in self.traced:
                 self.traced.add(page)

@@ -6,7 +6,7 @@ from ..machine.bare_machine import BareMachine
 from ..machine.state.layout import IF, RF
 from .direct_execution import DirectExecution
 from .instructions import FaultingInstruction, fetch
-from .pass_through import pass_ports_through
+from .pass_through import FIRST_VECTOR, PassThrough
 from .takeover import take_over
 from .trap_gates import Frame, TrapGates
 
@@ -22,7 +22,7 @@ class TrapAndEmulate:
         self.vcpu, self.meter = self.guest.vm.cpu, self.gates.meter  # the processor that the kernel sees
         self.pending = list[int]()  # interrupts that wait
         self.guest.patches.put(*patch, SILENT)
-        pass_ports_through(self.guest.vm, self.meter)
+        self.ports = PassThrough(self.guest.vm, self.meter)
         machine.attach("trap and emulate", self)
 
     @property
@@ -45,8 +45,8 @@ class TrapAndEmulate:
 
     def respond(self, frame: Frame) -> str:
         self.meter.decide(4)
-        if frame.vector >= 32:
-            self.pending.append(frame.vector)
+        if frame.vector >= FIRST_VECTOR:
+            self.pending.append(self.ports.vector(frame.vector))
             return "interrupt"
         found = self.guest.fill(frame)
         if found == "hidden":
@@ -75,8 +75,9 @@ class TrapAndEmulate:
         return i.name
 
     def state(self) -> object:
-        return {"pending": list(self.pending), "guest": self.guest.state()}
+        return {"pending": list(self.pending), "guest": self.guest.state(), "ports": self.ports.state()}
 
     def restore(self, state: dict) -> None:  # type: ignore[type-arg]
         self.pending = list(state["pending"])
         self.guest.restore(state["guest"])
+        self.ports.restore(state["ports"])

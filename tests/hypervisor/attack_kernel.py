@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-ORIGIN, RAM = 0x10000, 2 << 20
+from pyvirt_edu.hypervisor.trap_gates import SIZE
+
+ORIGIN, RAM = 0x10000, 0x1F0000 + SIZE
 CODE, DATA, USER_CODE, USER_DATA, TSS = 8, 0x10, 0x1B, 0x23, 0x28
 FREE_SLOT, SLOTS = 0x30, 64  # the first selector for descriptors of attacks; descriptors in the GDT
 CALL, LEAVE, USER_CALL, FREE_VECTOR, VECTORS = 0x30, 0x31, 0x32, 0x34, 64

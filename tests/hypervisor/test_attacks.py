@@ -83,13 +83,11 @@ class RingOneMonitor:
 
     def constant(self) -> Mapping[str, Any]:
         cpu, start = self.machine.cpu, RAM - trap_gates.SIZE
-        host = trap_gates.USER_CODE & ~7
+        first, last = trap_gates.FIRST_OF_MONITOR, trap_gates.HOST_LDT
         entries = struct.unpack("<1024I", self.machine.read(start + trap_gates.PAGE_TABLE, 4096))
         return {
             "IDT": self.machine.read(start + trap_gates.IDT, 0x800),
-            "descriptors": self.machine.read(
-                start + trap_gates.GDT + host, 8 * trap_gates.GDT_ENTRIES - host
-            ),
+            "descriptors": self.machine.read(start + trap_gates.GDT + first, last + 8 - first),
             "stubs": self.machine.read(start + trap_gates.STUBS, trap_gates.IDLE),
             "stack of ring 0": self.machine.read(start + trap_gates.TSS + 4, 8),
             "I/O bit map": self.machine.read(start + trap_gates.TSS + 0x66, trap_gates.PORT_BYTES + 2),
