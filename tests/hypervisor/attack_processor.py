@@ -310,5 +310,5 @@ PRODUCTIONS: tuple[Production, ...] = (
     *(machine_status_word, debug_registers, model_specific, selector_probe, single_step),
     *(flags_image, io_privilege, virtual_8086, return_frame, jump_into_the_monitor),
     *(code_at_an_edge, ports, string_ports, strings, self_modifying, prefixes, privileged),
-    *(random_bytes, control_register),  # the last one is twice as often
+    *(random_bytes, control_register, monitor_mapped),  # the last ones are twice as often
 )

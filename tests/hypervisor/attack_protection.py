@@ -37,6 +37,13 @@ def data_segment(w: Words) -> str:
     return code
 
 
+def flat_access(w: Words) -> str:
+    """The monitor's linear addresses and its frames, through the kernel's own segments."""
+    code = "; ".join(w.touch(w.pick("ds | es | ss"), w.address()) for _ in range(w.number(1, 2, 3)))
+    w.wild()
+    return code
+
+
 def code_segment(w: Words) -> str:
     """Conforming, execute-only, of 16 bits, short, absent; by jump, call, return and IRET."""
     base, limit = w.number(0, 0, 0, 0x1000, MONITOR_AT, 0xFFFF_0000), w.number(0xFFFFF, 0xFFFFF, 0x12, 0)
@@ -261,5 +268,5 @@ PRODUCTIONS: tuple[Production, ...] = (
     *(gdt_somewhere, system_operand, local_table, far_pointer, call_gate, stack_somewhere, small_stack),
     *(unmapped_stack, stack_of_ring_0, tss_somewhere, task_switch, nested_task_flag, idt_somewhere),
     *(gate_of_any_kind, exceptions, halt, interrupts_as_exceptions),
-    *(data_segment, stack_somewhere),  # twice as often
+    *(data_segment, stack_somewhere, flat_access, flat_access),  # twice as often
 )

@@ -35,7 +35,7 @@ M32 = 0xFFFF_FFFF
 G, BIG = 8, 4  # of a descriptor's flags: limit in pages, 32 bits
 SMALL = (0, 1, 2, 3, 4, 7, 8, 0x7F, 0xFF, 0xFFC, 0xFFD, 0xFFE, 0xFFF)
 ORDINARY = (0, 1, 3, CODE, DATA, DATA | 3, USER_CODE, USER_DATA, TSS, 0x1F8, 0x200, 0xFFF8, 4, 0xC)
-MONITOR_PAGES = range(0, SIZE, 0x1000)  # the last ones hold its secret
+MONITOR_PAGES = [*range(0, SIZE, 0x1000), *range(SIZE // 2, SIZE, 0x1000)]  # its secret is in the upper half
 FIRST_OF_MONITOR = trap_gates.USER_CODE & ~7  # the first of the selectors that it keeps for itself
 
 
@@ -86,7 +86,7 @@ class Words:
     def in_monitor(self) -> int:
         """A linear address of the monitor's, or the last ones before."""
         self.wild()
-        page = self.number(*MONITOR_PAGES, *MONITOR_PAGES[-6:], *MONITOR_PAGES[-6:])
+        page = self.number(*MONITOR_PAGES)
         inside = page + self.number(*SMALL, 0x10, 0x1C, self.random.randrange(0x1000))
         edge = self.number(SIZE, -1, -2, -4, -8, 0x3F_FFFC, 0x3F_FFFF)
         stub = trap_gates.STUBS + trap_gates.STUB_SIZE * self.random.randrange(258)
