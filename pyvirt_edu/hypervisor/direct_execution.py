@@ -137,6 +137,7 @@ class DirectExecution:
         self.patches = Patches(gates)
         self.on_record = False  # the guest is where the record says, and the real processor is not there
         self.interpreted = 0  # instructions
+        self.refused = 0  # loads of segments
         self._real = [0] * 6  # selectors in the real segment registers, as `give` left them
         self._hidden = [Hidden(0, 0, 0, 0)] * 6  # and what the record had in them
         self._words = self._control_words()
@@ -256,6 +257,7 @@ class DirectExecution:
             hidden = self._get_hidden(s)
             if hidden != loaded[s] and is_closed(hidden.descriptor, MONITOR_AT):
                 self.vm._row[:] = before
+                self.refused += 1
                 self.deliver(GuestFault(GP, hidden.selector & 0xFFFC))
                 return
 
@@ -486,8 +488,10 @@ class DirectExecution:
     def check(self) -> None:
         """The invariants."""
         self.space.check()
+        v = self.vm._c
         for slot, value in self.shadowed.items():
-            now = self._guest_descriptor(slot)
+            table = v[BASE + LDTR] if slot & 4 else v[GDTR_BASE]
+            now = int.from_bytes(self.vm.read_linear(table + (slot & 0xFFF8), 8), "little")
             assert (now ^ value) & ~ACCESSED == 0, f"selector {slot:#x}: the guest's descriptor has changed"
 
     def state(self) -> Any:
@@ -497,7 +501,7 @@ class DirectExecution:
             "frames": self.space.frames.state(),
             "shadowed": dict(self.shadowed),
             "traced": sorted(self.traced),
-            "interpreted": self.interpreted,
+            "interpreted": (self.interpreted, self.refused),
             "on_record": self.on_record,
             "places": dict(self._places),
             "patches": self.patches.state(),
@@ -515,7 +519,7 @@ class DirectExecution:
         self.shadowed, self.traced = dict(state["shadowed"]), set(state["traced"])
         for place in self.traced:
             self.vm.map.trace_page(place)
-        self.interpreted, self.on_record = state["interpreted"], state["on_record"]
+        (self.interpreted, self.refused), self.on_record = state["interpreted"], state["on_record"]
         self._places = dict(state["places"])
         self.patches.restore(state["patches"])
         self._real, self._hidden = list(state["real"]), [Hidden(*item) for item in state["hidden"]]

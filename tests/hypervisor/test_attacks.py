@@ -32,8 +32,6 @@ STEP_ONE_IN = 8  # attacks that run in single steps, so that every instruction's
 LIMIT = 40_000  # instructions on bare metal; a monitor's own come on top
 SECONDS = 10  # of the processor's time, for one attack
 ENDS = {reason: reason for reason in ("halt", "limit", "exit", "reset", "crash")} | {"shutdown": "crash"}
-# What the chapter says that its monitor does otherwise
-DIFFERENT = {"debug_registers", "io_privilege"}
 REGISTERS = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "cr2")
 
 
@@ -54,6 +52,9 @@ class Attacked(Protocol):
     def constant(self) -> Mapping[str, Any]:
         """What never changes while a guest runs."""
 
+    def refused(self) -> int:
+        """How often it has openly done otherwise than the processor."""
+
 
 Make = Callable[[Program], Attacked]
 
@@ -72,8 +73,11 @@ class RingOneMonitor:
 
     def __init__(self, code: Program) -> None:
         self.machine = loaded(code, RAM)
-        self.gates = TrapAndEmulate(self.machine, (ORIGIN, code.symbols["data"])).gates
-        self.run = self.gates.run
+        self.monitor = TrapAndEmulate(self.machine, (ORIGIN, code.symbols["data"]))
+        self.run = self.monitor.gates.run
+
+    def refused(self) -> int:
+        return self.monitor.guest.refused
 
     def monitor_memory(self) -> tuple[int, int]:
         return RAM - trap_gates.SIZE, trap_gates.SIZE
@@ -182,7 +186,7 @@ def violations(
     if a.machine.read(at, size) != secret * (size // 16):
         found.append("monitor changed: spare memory")
     found += [f"secret told: {place}" for place in told(a, secret)]
-    if bare:
+    if bare and not a.refused():
         text, end = a.machine.console.text, ENDS.get(out.reason, "")
         both = min(len(text), len(bare[0])) if bare[1] == "limit" else None  # one gets farther in that time
         if end != bare[1] or text[:both] != bare[0][:both]:
@@ -193,9 +197,8 @@ def violations(
 def check(seed: int, make: Make = RingOneMonitor) -> tuple[Attack, list[str]]:
     one = attack(seed)
     code = assemble(one.text, bits=32, origin=ORIGIN)
-    compare = one.comparable and not DIFFERENT & {*one.productions}
     stepped = seed % STEP_ONE_IN == 0
-    return one, violations(code, make, stepped, bare_metal(code) if compare else None)
+    return one, violations(code, make, stepped, bare_metal(code) if one.comparable else None)
 
 
 def survives(seed: int) -> None:
@@ -244,6 +247,9 @@ class NoMonitor:
 
     def constant(self) -> Mapping[str, Any]:
         return {"first page": self.machine.read(RAM - 0x10000, 0x1000), "IDT": self.machine.cpu.idtr_limit}
+
+    def refused(self) -> int:
+        return 0
 
 
 class Raises(NoMonitor):
