@@ -16,6 +16,7 @@ pytest.importorskip("unicorn", reason="the matrix names it as an oracle of its c
 from pyvirt_edu import Machine, assemble
 from pyvirt_edu.devices.disk import Disk
 from pyvirt_edu.guests import sprout, tiny
+from pyvirt_edu.hypervisor.frames import Frames
 from pyvirt_edu.machine.memory.hostaccess_ops import HOST_DMA_READ, HOST_DMA_WRITE
 from pyvirt_edu.machine.state.layout import PAGE
 
@@ -25,7 +26,7 @@ from ..machine.time_travel import test_one_machine as one_machine
 from ..programs.debian_lab import newest, ram_disk
 from ..programs.test_debian import BOOT_SECTOR, FLOPPY_BOOT_SECTOR, MEMTEST, needs_memtest, needs_seabios
 from ..programs.test_kernels_from_debian import SHORT, kernel
-from .two_machines import MIB, Both, assert_same, bare, differences, virtual
+from .two_machines import MIB, Both, assert_same, bare, differences, shuffle, virtual
 from .two_machines import VirtualMachine as Guest
 
 How = Callable[[Machine, random.Random, int], None]
@@ -630,3 +631,34 @@ def check_linear() -> None:
 
 def test_linear_memory_from_python() -> None:
     check_linear()
+
+
+def check_low_frames() -> None:
+    """Frames of a guest that lie where the host's chip set has ROM; the guest's has ROM elsewhere."""
+    host = bare(4 * MIB)
+    guest = Guest(host, Frames(0x90, host.ram_size // PAGE), "guest", MIB)
+    shuffle(guest, 3)
+    other = bare(MIB)
+    for m in (guest, other):
+        m.load_firmware(b"\x21\x43\x65\x87" * 0x4000)
+        put_code(
+            m,
+            """
+            mov edi, 0x20000
+        again:
+            add [edi], edi
+            xor ebx, [edi]
+            mov [edi + 0xffe], ebx
+            add edi, 0x1000
+            cmp edi, 0x120000
+            jne again
+            hlt
+        """,
+        )
+    places = [guest.map.place(page * PAGE) or 0 for page in range(MIB // PAGE)]
+    assert any(0xC_0000 <= place < MIB for place in places)
+    both_run(guest, other)
+
+
+def test_frames_may_lie_anywhere() -> None:
+    check_low_frames()
