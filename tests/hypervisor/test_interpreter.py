@@ -16,14 +16,17 @@ pytest.importorskip("unicorn", reason="the matrix names it as an oracle of its c
 from pyvirt_edu import Machine, assemble
 from pyvirt_edu.devices.disk import Disk
 from pyvirt_edu.guests import sprout, tiny
+from pyvirt_edu.hypervisor.frames import Frames
 from pyvirt_edu.machine.memory.hostaccess_ops import HOST_DMA_READ, HOST_DMA_WRITE
 from pyvirt_edu.machine.state.layout import PAGE
 
 from ..machine import every_mode, guest_lab
 from ..machine.matrix.table import every_cell
 from ..machine.time_travel import test_one_machine as one_machine
-from ..programs.test_debian import BOOT_SECTOR, FLOPPY_BOOT_SECTOR, needs_seabios
-from .two_machines import MIB, Both, assert_same, bare, differences, virtual
+from ..programs.debian_lab import newest, ram_disk
+from ..programs.test_debian import BOOT_SECTOR, FLOPPY_BOOT_SECTOR, MEMTEST, needs_memtest, needs_seabios
+from ..programs.test_kernels_from_debian import SHORT, kernel
+from .two_machines import MIB, Both, assert_same, bare, differences, shuffle, virtual
 from .two_machines import VirtualMachine as Guest
 
 How = Callable[[Machine, random.Random, int], None]
@@ -186,6 +189,33 @@ def test_a_bios_boots_a_disk(floppy: bool) -> None:
         assert b"he second sector" in m.read(0x8000, 17)
 
     check_pc(virtual(4 * MIB, 6, pc=True), bare(4 * MIB), run)
+
+
+@needs_memtest
+def test_memtest() -> None:
+    """Somebody else's program, which maps memory in many places and measures the clock."""
+
+    def run(m: Machine) -> None:
+        m.boot(MEMTEST, append="console=ttyS0,115200")
+        m.run(max_instructions=100_000_000)
+        assert "CLK/Temp: 200MHz" in m.screen.text and "Testing" in m.screen.text
+
+    check_pc(virtual(8 * MIB, 7, pc=True), bare(8 * MIB), run)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("flavour", ["686", "686-pae"])
+def test_linux(flavour: str) -> None:
+    """From the first instruction to its shell's last: what it prints, its memory and its chips."""
+    script = "cat /proc/cpuinfo /proc/interrupts\nsleep 1\ndate\necho ready\npoweroff -f\n"
+    root, files = newest(flavour), ram_disk(script)
+
+    def run(m: Machine) -> None:
+        m.boot(kernel(root), append=f"console=ttyS0 {SHORT}", initrd=files)
+        assert m.run(max_instructions=12_000_000_000).reason == "halt"
+        assert "ready" in m.console.serial
+
+    check_pc(virtual(96 * MIB, 8, pc=True), bare(96 * MIB), run)
 
 
 # --- memory -------------------------------------------------------------------------------
@@ -601,3 +631,34 @@ def check_linear() -> None:
 
 def test_linear_memory_from_python() -> None:
     check_linear()
+
+
+def check_low_frames() -> None:
+    """Frames of a guest that lie where the host's chip set has ROM; the guest's has ROM elsewhere."""
+    host = bare(4 * MIB)
+    guest = Guest(host, Frames(0x90, host.ram_size // PAGE), "guest", MIB)
+    shuffle(guest, 3)
+    other = bare(MIB)
+    for m in (guest, other):
+        m.load_firmware(b"\x21\x43\x65\x87" * 0x4000)
+        put_code(
+            m,
+            """
+            mov edi, 0x20000
+        again:
+            add [edi], edi
+            xor ebx, [edi]
+            mov [edi + 0xffe], ebx
+            add edi, 0x1000
+            cmp edi, 0x120000
+            jne again
+            hlt
+        """,
+        )
+    places = [guest.map.place(page * PAGE) or 0 for page in range(MIB // PAGE)]
+    assert any(0xC_0000 <= place < MIB for place in places)
+    both_run(guest, other)
+
+
+def test_frames_may_lie_anywhere() -> None:
+    check_low_frames()
