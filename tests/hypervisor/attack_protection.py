@@ -31,10 +31,25 @@ def data_segment(w: Words) -> str:
         return f"{code}; mov esp, {esp:#x}; {w.kick()}"
     for _ in range(w.number(1, 2, 3)):
         target = w.address()
-        offset = w.number(0, top - 3, top - 2, top, top + 1, 0xFFFC, target - base, target - base) & M32
+        edge = w.number(0, top - 3, top - 2, top, top + 1, 0xFFFC)
+        offset = w.number(edge, target - base) & M32
         w.around(base + offset, 0)
         code += f"; {w.touch(register, offset)}"
     return code
+
+
+def segment_over_the_monitor(w: Words) -> str:
+    """Expand-down, based above the top, over the end of the address space, flat: all reach there (5.3)."""
+    below, access = w.number(0, SCRATCH), w.number(0x92, 0xF2, 0x93)
+    base, limit, kind = w.random.choice(
+        ((below, w.number(0, 0xFF, 0xFFFF), 4), (MONITOR_AT + w.number(0, -0x10, 0xA000), 0xFFFFF, 0))
+        + ((w.number(0xFFFF_0000, 0x8000_0000), 0xFFFFF, 0), (0, 0xFFFFF, 0))
+    )
+    selector, register = w.segment(base, limit, access | kind, G | BIG), w.pick("ds | es | fs | gs | ss")
+    targets = [w.in_monitor() - base & M32 for _ in range(w.number(1, 2, 3))]
+    if register == "ss":
+        return f"{w.load('ss', selector & ~3)}; mov esp, {targets[0]:#x}; {w.kick()}"
+    return "; ".join([w.load(register, selector), *(w.touch(register, target) for target in targets)])
 
 
 def flat_access(w: Words) -> str:
@@ -268,5 +283,6 @@ PRODUCTIONS: tuple[Production, ...] = (
     *(gdt_somewhere, system_operand, local_table, far_pointer, call_gate, stack_somewhere, small_stack),
     *(unmapped_stack, stack_of_ring_0, tss_somewhere, task_switch, nested_task_flag, idt_somewhere),
     *(gate_of_any_kind, exceptions, halt, interrupts_as_exceptions),
-    *(data_segment, stack_somewhere, flat_access, flat_access),  # twice as often
+    *(flat_access, flat_access, segment_over_the_monitor, segment_over_the_monitor),
+    *(data_segment, stack_somewhere),  # twice as often
 )
