@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..machine.errors import MachineError, RegisterError
+from ..machine.errors import ConfigurationError, MachineError, RegisterError
 from ..machine.memory.hostaccess_ops import HOST_UPDATE_SEGMENTS
 from ..machine.state.layout import (
     AC,
@@ -45,6 +45,7 @@ from ..machine.state.layout import (
     DATA_ACCESSES,
     DEBUG_PENDING,
     DF,
+    DR6,
     DR7,
     DS,
     EFLAGS,
@@ -94,11 +95,14 @@ from .trap_gates import (
     KERNEL_CODE,
     KERNEL_DATA,
     MONITOR_AT,
+    USER_CODE,
+    USER_DATA,
     TrapGates,
 )
 from .virtual_machine import VirtualMachine
 
-GP, PAGE_FAULT, FAULT_WRITE = 13, 14, 2
+DEBUG, GP, PAGE_FAULT, FAULT_WRITE = 1, 13, 14, 2
+SINGLE_STEP = 0x4000  # BS in DR6
 NO_HANDLER = "triple fault: the guest's handlers cannot be entered"
 DATA_SEGMENTS = {ES: "es", DS: "ds", FS: "fs", GS: "gs"}
 SEEN_FLAGS = DF | TF | AC | ID | NT | RF  # of EFLAGS: those that any ring changes; the arithmetic ones apart
@@ -108,6 +112,7 @@ ACCESSED = 1 << 40
 WORD_REGISTERS = {f"{e}{name}" for e in ("", "e") for name in "ax cx dx bx sp bp si di".split()}
 FAR_RETURNS = ("iretd", "iretw", "retf")
 UNFINISHED = (HALTED, SHADOW, TRAP_AFTER, DEBUG_PENDING, NMI_PENDING, REPLAY_COUNT)
+WAKING = (TRAP_AFTER, DEBUG_PENDING, NMI_PENDING)  # even a halted processor has something to deliver
 BURST = 1000  # instructions that are interpreted in one exit at most
 
 
@@ -138,6 +143,7 @@ class DirectExecution:
         self.on_record = False  # the guest is where the record says, and the real processor is not there
         self.interpreted = 0  # instructions
         self.refused = 0  # loads of segments
+        self.initial = True  # CS or SS is as the loader left it
         self._real = [0] * 6  # selectors in the real segment registers, as `give` left them
         self._hidden = [Hidden(0, 0, 0, 0)] * 6  # and what the record had in them
         self._words = self._control_words()
@@ -145,21 +151,29 @@ class DirectExecution:
     # --- the start -----------------------------------------------------------------------------
 
     def take_over(self) -> None:
-        """The guest is what the machine was about to execute: the record becomes that processor."""
+        """The guest is what the machine was about to execute, in flat segments as a loader leaves it: the
+        record becomes that processor. Its own selectors name no descriptors yet, so the real processor
+        has the hypervisor's flat ones, until the guest has loaded both CS and SS."""
         h, v = self.gates.machine._c, self.vm._c
-        flat = {s: (KERNEL_CODE if s == CS else KERNEL_DATA) for s in range(6)}
+        flat = all((h[BASE + s], h[LIMIT + s]) == (0, 0xFFFF_FFFF) for s in range(6))
+        if not flat or not h[CR0] & CR0_PE or h[CPL]:
+            raise ConfigurationError(
+                "a monitor takes over a kernel at its first instruction, in flat 32-bit protected mode and "
+                "ring 0: boot a multiboot or Linux image, or call enter_protected_mode"
+            )
         v[0:8] = h[0:8]
         v[RIP], v[EFLAGS], v[CR0] = h[RIP], h[EFLAGS], h[CR0] & ~(CR0_RUNNING & ~CR0_PE)
         v[CC_RESULT], v[CC_RESULT + 1] = h[CC_RESULT], h[CC_RESULT + 1]
         v[X87 : X87 + 24] = h[X87 : X87 + 24]
-        for s, selector in flat.items():
-            attributes = 0xC09B if s == CS else 0xC093
-            self._set_hidden(s, Hidden(selector & ~3, 0, 0xFFFF_FFFF, attributes))
+        v[SELECTOR : SELECTOR + 6] = h[SELECTOR : SELECTOR + 6]
+        for s in range(6):
+            self._set_hidden(s, Hidden(h[SELECTOR + s], 0, 0xFFFF_FFFF, h[ATTRIBUTES + s]))
         self._refresh(0)
         self._words = self._control_words()
-        self._real = [flat[s] for s in range(6)]
+        self._real = [KERNEL_CODE if s == CS else KERNEL_DATA for s in range(6)]
         self._hidden = [self._get_hidden(s) for s in range(6)]
         self.gates.enter_ring_1()
+        self.gates.drop_flat(USER_CODE, USER_DATA)
 
     # --- from the real processor to the record ---------------------------------------------------
 
@@ -191,7 +205,9 @@ class DirectExecution:
     def _loaded_directly(self, segment: int, real: int, virtual: int) -> None:
         """The guest has loaded a segment register without an exit: its descriptor is a shadowed one."""
         h, slot = self.gates.machine._c, real & 0xFFFC
-        if slot == 0:
+        if real | 3 == KERNEL_DATA | 3:
+            hidden = Hidden(virtual, 0, 0xFFFF_FFFF, 0xC093)  # what it has begun with
+        elif slot == 0:
             hidden = Hidden(virtual, h[BASE + segment], h[LIMIT + segment], h[ATTRIBUTES + segment])
         else:
             hidden = self._hidden_of(virtual, self.shadowed[slot])
@@ -261,6 +277,12 @@ class DirectExecution:
                 self.deliver(GuestFault(GP, hidden.selector & 0xFFFC))
                 return
 
+    def deliver_debug(self, frame: Frame) -> None:
+        """#DB of a single step or INT1. It is a trap: its instruction is done, and not to be interpreted."""
+        if frame.eflags & TF:
+            self.vm._c[DR6] |= SINGLE_STEP
+        self.deliver(GuestFault(DEBUG))
+
     def deliver(self, fault: GuestFault) -> None:
         """Let the guest's own handler have a fault."""
         if fault.cr2 is not None:
@@ -285,17 +307,15 @@ class DirectExecution:
 
     def settle(self, waiting: list[int]) -> None:
         """What is left to do before the guest can go on directly: interrupts that it can take now, and
-        instructions that must be interpreted."""
-        v = self.vm._c
-        for _ in range(BURST):
+        instructions that must be interpreted. There may be more of these than one exit should do."""
+        v, end = self.vm._c, self.interpreted + BURST
+        while self.interpreted < end and not self.gates.stopped:
             if waiting and self.interrupts and not v[INTERRUPT_LINE]:
                 v[INTERRUPT_LINE], v[ATTENTION] = 0x100 | waiting.pop(0), 1
-            takes = v[INTERRUPT_LINE] and self.interrupts
-            if v[HALTED] and not takes or self.gates.stopped:
+            takes = v[INTERRUPT_LINE] and self.interrupts or any(v[word] for word in WAKING)
+            if not takes and (v[HALTED] or self.is_direct()):
                 return
-            if not takes and self.is_direct():
-                return
-            self.interpret(1 if takes else BURST)
+            self.interpret(1 if takes else end - self.interpreted)
 
     # --- from the record to the real processor ---------------------------------------------------
 
@@ -314,10 +334,13 @@ class DirectExecution:
         for s in (CS, SS):
             hidden = self._get_hidden(s)
             real = hidden.selector & ~3 | ring
-            if hidden.selector | 3 in (KERNEL_CODE | 3, KERNEL_DATA | 3):
-                real = hidden.selector | 1
+            if self._is_initial(s, hidden):
+                real = self._real[s]
             self._real[s], self._hidden[s] = real, hidden
         frame.cs, frame.ss = self._real[CS], self._real[SS]
+        if self.initial and frame.cs != KERNEL_CODE and frame.ss != KERNEL_DATA:
+            self.initial = False
+            self.gates.drop_flat(KERNEL_CODE, KERNEL_DATA)
         h[0:8] = v[0:8]
         h[RSP] = frame.at
         h[CC_RESULT], h[CC_RESULT + 1] = v[CC_RESULT], v[CC_RESULT + 1]
@@ -341,9 +364,11 @@ class DirectExecution:
     def _is_shadowed(self, segment: int) -> bool:
         """Whether the real tables can load this segment register, and would load what the record has."""
         hidden = self._get_hidden(segment)
-        if hidden == self._hidden[segment] and self._real[segment] | 3 in (KERNEL_CODE | 3, KERNEL_DATA | 3):
-            return True  # as the loader left it
-        return self._shadow(hidden)
+        return self._is_initial(segment, hidden) or self._shadow(hidden)
+
+    def _is_initial(self, segment: int, hidden: Hidden) -> bool:
+        """Whether CS or SS is as the loader left it, and the real processor has the hypervisor's."""
+        return self._real[segment] in (KERNEL_CODE, KERNEL_DATA) and hidden == self._hidden[segment]
 
     # --- descriptors -----------------------------------------------------------------------------
 
@@ -503,6 +528,7 @@ class DirectExecution:
             "traced": sorted(self.traced),
             "interpreted": (self.interpreted, self.refused),
             "on_record": self.on_record,
+            "initial": self.initial,
             "places": dict(self._places),
             "patches": self.patches.state(),
             "real": list(self._real),
@@ -520,7 +546,7 @@ class DirectExecution:
         for place in self.traced:
             self.vm.map.trace_page(place)
         (self.interpreted, self.refused), self.on_record = state["interpreted"], state["on_record"]
-        self._places = dict(state["places"])
+        self._places, self.initial = dict(state["places"]), state["initial"]
         self.patches.restore(state["patches"])
         self._real, self._hidden = list(state["real"]), [Hidden(*item) for item in state["hidden"]]
         self._words = tuple(state["words"])

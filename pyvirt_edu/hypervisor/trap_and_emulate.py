@@ -8,9 +8,9 @@ from .direct_execution import DirectExecution
 from .instructions import FaultingInstruction, fetch
 from .pass_through import FIRST_VECTOR, PassThrough
 from .takeover import take_over
-from .trap_gates import Frame, TrapGates
+from .trap_gates import PAUSED, Frame, TrapGates
 
-BREAKPOINT, GP = 3, 13
+DEBUG, BREAKPOINT, GP = 1, 3, 13
 KERNEL, PROGRAMS = 1, 3  # rings
 SILENT = ("pushfd", "popfd", "iretd", "pushfw", "popfw", "iretw")  # in ring 1 they treat IF wrongly
 
@@ -40,17 +40,24 @@ class TrapAndEmulate:
         self.guest.settle(self.pending)
         if self.vcpu.halted:
             self.gates.halt() if self.virtual_if else self.gates.stop()
+        elif not self.guest.is_direct():
+            self.gates.pause()
         self.guest.give(frame)
         return name
 
     def respond(self, frame: Frame) -> str:
         self.meter.decide(4)
+        if frame.vector == PAUSED:
+            return "interpreted"
         if frame.vector >= FIRST_VECTOR:
             self.pending.append(self.ports.vector(frame.vector))
             return "interrupt"
         found = self.guest.fill(frame)
         if found == "hidden":
             return "#PF hidden"
+        if frame.vector == DEBUG:
+            self.guest.deliver_debug(frame)
+            return "exception 1"
         with self.guest.patches.lifted(self.guest.vm, self.vcpu.eip) as patched:
             if frame.vector == GP or patched:
                 return self.emulate(fetch(frame, self.guest.vm))

@@ -36,8 +36,12 @@ PAGE_DIRECTORY, PAGE_TABLE, BELOW_TABLE = 0x26000, 0x27000, 0x28000
 OWN_BYTES = 0x29000  # up to here; behind it lies what the hypervisor allocates for itself
 STUB_SIZE = 16
 COMMON = 256 * STUB_SIZE  # the code that all stubs jump to, and behind it what waits
-UD2, AFTER_UD2, WAITS = (bytes(assemble(text)) for text in ("ud2", "add esp, 8\niretd", "sti\nhlt\ncli"))
+UD2, AFTER_UD2, WAITS, LETS_IN = (
+    bytes(assemble(text)) for text in ("ud2", "add esp, 8\niretd", "sti\nhlt\ncli", "sti\nnop\ncli")
+)
 IDLE = COMMON + len(UD2 + AFTER_UD2)
+WINDOW = IDLE + len(WAITS + UD2)
+PAUSED = 256  # in place of a vector: nothing came while the monitor let interrupts in
 PUSH_BYTE, PUSH, JMP = (bytes((opcode(*form),)) for form in (("PUSH", "Is"), ("PUSH", "Iz"), ("JMP", "Jz")))
 TABLE_ENTRIES = 8192  # of the GDT and of the LDT, as many as a selector can name
 # The hypervisor's part of the GDT, where Xen's 32-bit product has it (public/arch-x86/xen-x86_32.h):
@@ -73,6 +77,7 @@ class TrapGates:
         self.entry = machine.cpu.eip
         self.faulted: Callable[[Frame, GuestFault], None] | None = None
         self._sleeping: int | None = None  # where the frame lies to which an idle monitor returns
+        self._code = IDLE  # what the processor executes meanwhile
         self._build()
         machine.on_host_call(self._host_call)
         machine.attach("gates", self)
@@ -90,7 +95,7 @@ class TrapGates:
         for vector in range(256):
             self._place(STUBS + vector * STUB_SIZE, self._stub(vector))
             self._gate(vector, INTERRUPT_KIND, HOST_CODE, MONITOR_AT + STUBS + vector * STUB_SIZE, 0)
-        self._place(STUBS + COMMON, UD2 + AFTER_UD2 + WAITS + UD2)
+        self._place(STUBS + COMMON, UD2 + AFTER_UD2 + WAITS + UD2 + LETS_IN + UD2)
         self._set_descriptor(HOST_CODE, descriptor(0, 0xFFFFF, 0x9B, 0xC))
         self._set_descriptor(HOST_DATA, descriptor(0, 0xFFFFF, 0x93, 0xC))
         self._set_descriptor(HOST_TSS, descriptor(MONITOR_AT + TSS, PORT_MAP + PORT_BYTES, 0x89))
@@ -144,6 +149,12 @@ class TrapGates:
             raise ValueError(f"selector {selector:#x} is the monitor's own")
         self.meter.spend("descriptor write")
         self._set_descriptor(selector, outward(value, 1, MONITOR_AT))
+
+    def drop_flat(self, *selectors: int) -> None:
+        """The guest has segments of its own: these flat ones go."""
+        for selector in selectors:
+            self.meter.spend("descriptor write")
+            self._set_descriptor(selector, 0)
 
     def let_through(self, vector: int, dpl: int) -> None:
         """Let programs up to a ring raise this vector with INT; it reaches the handler."""
@@ -208,13 +219,19 @@ class TrapGates:
 
     def halt(self) -> None:
         """Wait for an interrupt when this exit is over; the handler gets it, with the guest's frame."""
-        self._sleeping = self.machine.cpu.esp
+        self._sleeping, self._code = self.machine.cpu.esp, IDLE
 
-    def run(self, max_instructions: int | None = None) -> Exit:
-        """Run the guest until it ends or the machine stops for another reason."""
+    def pause(self) -> None:
+        """Let interrupts in for a moment when this exit is over, then call the handler again: what it does
+        instead of running the guest takes longer."""
+        self._sleeping, self._code = self.machine.cpu.esp, WINDOW
+
+    def run(self, max_instructions: int | None = None, max_cycles: int | None = None) -> Exit:
+        """Run the guest until it ends or the machine stops for another reason. A guest that waits for what
+        never comes waits for ever, unless cycles are limited."""
         if self.stopped:
             return self._end()
-        return self.machine.run(max_instructions=max_instructions)
+        return self.machine.run(max_instructions=max_instructions, max_cycles=max_cycles)
 
     def _end(self) -> Exit:
         return Exit("crash" if self.why else "halt", self.machine.cpu.eip, self.machine.instructions)
@@ -227,7 +244,8 @@ class TrapGates:
         account = meter.begin()
         at, vector = cpu.esp, None
         if self._sleeping is not None:
-            vector = self._peek(at)  # of the interrupt that woke the monitor
+            came = cpu.eip != MONITOR_AT + STUBS + WINDOW + len(LETS_IN)
+            vector = self._peek(at) if came else PAUSED  # of the interrupt that woke the monitor
             at, self._sleeping = self._sleeping, None
         frame = Frame(meter, at, self.physical + at - MONITOR_AT, vector)
         meter.met(frame.vector, frame.eip)
@@ -241,7 +259,7 @@ class TrapGates:
         if not self.stopped:  # else the processor stays where it asks for Python
             cpu.eip += len(UD2)
         if self._sleeping is not None:
-            cpu.esp, cpu.eip = at - 64, MONITOR_AT + STUBS + IDLE
+            cpu.esp, cpu.eip = at - 64, MONITOR_AT + STUBS + self._code
         meter.finish(returns=self._sleeping is None and not self.stopped)
         return self._end() if self.stopped else None
 
@@ -265,10 +283,11 @@ class TrapGates:
         return {
             "stopped": self.stopped,
             "why": self.why,
-            "sleeping": self._sleeping,
+            "sleeping": (self._sleeping, self._code),
             "meter": self.meter.state(),
         }
 
     def restore(self, state: Any) -> None:
-        self.stopped, self.why, self._sleeping = state["stopped"], state["why"], state["sleeping"]
+        self.stopped, self.why = state["stopped"], state["why"]
+        self._sleeping, self._code = state["sleeping"]
         self.meter.restore(state["meter"])

@@ -87,11 +87,11 @@ class RingOneMonitor:
 
     def constant(self) -> Mapping[str, Any]:
         cpu, start = self.machine.cpu, RAM - trap_gates.SIZE
-        first, last = trap_gates.FIRST_OF_MONITOR, trap_gates.HOST_LDT
+        own = (trap_gates.HOST_CODE, trap_gates.HOST_DATA, trap_gates.HOST_TSS, trap_gates.HOST_LDT)
         entries = struct.unpack("<1024I", self.machine.read(start + trap_gates.PAGE_TABLE, 4096))
         return {
             "IDT": self.machine.read(start + trap_gates.IDT, 0x800),
-            "descriptors": self.machine.read(start + trap_gates.GDT + first, last + 8 - first),
+            "descriptors": [self.machine.read(start + trap_gates.GDT + at, 8) for at in own],
             "stubs": self.machine.read(start + trap_gates.STUBS, trap_gates.IDLE),
             "stack of ring 0": self.machine.read(start + trap_gates.TSS + 4, 8),
             "I/O bit map": self.machine.read(start + trap_gates.TSS + 0x66, trap_gates.PORT_BYTES + 2),
