@@ -553,9 +553,12 @@ def test_a_modify_of_rom_reads_it_on_bare_metal_too() -> None:
 def check_fetch_over_page_ends() -> None:
     """Code without a gap over sixteen pages: each end has an instruction on both sides of it."""
     guest, other = pair(12)
-    text = "".join(f"add eax, {0x01010101 * (i % 200 + 1)}\nxor ebx, eax\n" for i in range(9000)) + "hlt"
+    # add eax, imm32; xor ebx, eax: seven bytes, so that page ends fall everywhere
+    numbers = ((0x0101_0101 * (i % 200 + 1)).to_bytes(4, "little") for i in range(9000))
+    code = b"".join(b"\x05" + number + b"\x31\xc3" for number in numbers)
     for m in (guest, other):
-        put_code(m, text)
+        put_code(m, "hlt")
+        m.load(code + b"\xf4", at=CODE)
     both_run(guest, other)
     assert other.cpu.eip > CODE + 15 * PAGE
 

@@ -35,8 +35,6 @@ NOT_COMPARED = (
     "data_accesses", "data_misses", "fetch_accesses", "fetch_misses", "walk_references",
     "nested_root", "nested_mode",
 )  # fmt: skip
-#: These read more words than a device's answers have room for.
-LONG = ("FRSTOR", "FXRSTOR")
 NAMES = {
     place // 8 + i: name if kind.itemsize == 8 else f"{name}[{i}]"
     for name, (kind, place, *_) in (CPU_DTYPE.fields or {}).items()
@@ -105,8 +103,8 @@ def assert_same(guest: Machine, other: Machine) -> None:
 
 PAGES = w.RAM // PAGE
 GONE, ROM, DEVICE, TRACED = "gone", "rom", "device", "traced"
-#: Pages with code or page tables, or with too many words for one instruction to read from a device.
-MEMORY_ONLY = {page >> 12 for page in (w.DIRECTORY, w.TABLE, w.CODE_PAGE, w.NEXT_CODE_PAGE, w.TSS)}
+#: Pages with code or page tables.
+MEMORY_ONLY = {page >> 12 for page in (w.DIRECTORY, w.TABLE, w.CODE_PAGE, w.NEXT_CODE_PAGE)}
 ALWAYS = [page >> 12 for page in (0, w.GDT, w.TSS, w.DIRECTORY, w.TABLE, w.CODE_PAGE, w.STACK0)]
 
 Access = tuple[str, int, int, int]
@@ -120,10 +118,9 @@ class Hole(NamedTuple):
 def holes(case: Case, rng: random.Random) -> list[Hole]:
     """Up to two pages that are no plain memory, near to what the case touches."""
     touched = {case.begins(a) % w.RAM >> 12 for a in case.form.accesses}
-    memory = MEMORY_ONLY | (touched if case.form.operation in LONG else set())
     chosen = rng.sample(sorted(touched | set(ALWAYS)), rng.choice((0, 1, 2)))
     return [
-        Hole(page, rng.choice((ROM, TRACED) if page in memory else (GONE, ROM, DEVICE, TRACED)))
+        Hole(page, rng.choice((ROM, TRACED) if page in MEMORY_ONLY else (GONE, ROM, DEVICE, TRACED)))
         for page in chosen
     ]
 

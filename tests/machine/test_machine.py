@@ -335,6 +335,40 @@ def test_memory_mapped_devices() -> None:
         m.on_mmio(0xF0000080, 4)
 
 
+def test_devices_take_the_longest_instructions() -> None:
+    """FXSAVE makes 38 stores and FXRSTOR 83 loads; ENTER asks for each frame pointer once."""
+    cells, asked = bytearray(0x1000), []
+
+    def read(address: int, size: int) -> int:
+        asked.append(address)
+        return int.from_bytes(cells[address & 0xFFF : (address & 0xFFF) + size], "little")
+
+    def write(address: int, value: int, size: int) -> None:
+        cells[address & 0xFFF : (address & 0xFFF) + size] = value.to_bytes(size, "little")
+
+    m = machine(
+        """
+        mov eax, 0x200
+        mov cr4, eax
+        fninit
+        fldpi
+        fld1
+        fxsave [0xf0000000]
+        fninit
+        fxrstor [0xf0000000]
+        mov esp, 0xf0000f00
+        mov ebp, 0xf0000e00
+        enter 16, 4
+        hlt
+        """
+    )
+    m.on_mmio(0xF0000000, 0x1000, read, write)
+    assert m.run().reason == "halt"
+    assert m.cpu.st0 == 1 and abs(m.cpu.st1 - 3.14159) < 1e-4
+    assert (m.cpu.esp, m.cpu.ebp) == (0xF0000F00 - 5 * 4 - 16, 0xF0000EFC)
+    assert asked[-3:] == [0xF0000DFC, 0xF0000DF8, 0xF0000DF4] and asked.count(0xF0000DFC) == 1
+
+
 def test_mmio_exits() -> None:
     m = machine("mov eax, [0xf0000000]\n mov [0xf0000004], eax\n hlt")
     m.on_mmio(0xF0000000, 16)

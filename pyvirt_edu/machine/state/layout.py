@@ -99,9 +99,9 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("exit_vector", 1),  # event in flight
     ("replay_count", 1),  # completed reads of the instruction being restarted
     ("replay_index", 1),
-    ("replay", 32),
+    ("replay", 160),
     ("posted_count", 1),  # writes to devices made by the completed instruction
-    ("posted", 64),  # pairs: where | size << 56 | kind << 60, value
+    ("posted", 320),  # pairs: where | size << 56 | kind << 60, value
     # room for what later chapters bring
     ("vpid", 1),
     ("pcid", 1),
@@ -214,10 +214,10 @@ X87_CONTROL, X87_STATUS, X87_VALID, X87_IP, X87_CS, X87_DP, X87_DS, X87_OPCODE =
 REPLAY_COUNT = _offset("replay_count")
 REPLAY_INDEX = _offset("replay_index")
 REPLAY = _offset("replay")
-REPLAY_ROOM = 32
+REPLAY_ROOM = 160  # FXRSTOR makes 83 reads, and the tables that lead to it may be a device's, too
 POSTED_COUNT = _offset("posted_count")
 POSTED = _offset("posted")
-POSTED_ROOM = 32  # pairs
+POSTED_ROOM = 160  # pairs
 TIMER = _offset("timer")
 RUN_DEADLINE = _offset("run_deadline")
 INTERRUPT_PIN = _offset("interrupt_pin")
