@@ -42,6 +42,16 @@ def guest() -> tuple[Machine, TrapGates]:
     return m, gates
 
 
+def test_eight_bytes_are_two_stores() -> None:
+    """A 32-bit guest moves a descriptor as it moves any eight bytes: a dword at a time."""
+    m, _ = guest()
+    meter = Meter(m)
+    before = m.cycles
+    meter.write(0x90000, 0, size=8)
+    meter.settle()
+    assert meter.prices["descriptor write"] == m.cycles - before > 0
+
+
 def test_the_timeline_is_the_ledger() -> None:
     m, gates = guest()
     assert gates.run(max_instructions=1000).reason == "halt"

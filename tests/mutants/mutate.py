@@ -87,6 +87,48 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
         "if c[EVENT]: return",
         "left out",
     ): "once there is an event the other probes do nothing",
+    (
+        "machine.state.handles",
+        "devices",
+        "return _array(word(m, H_DEVICES), DEVICE_WORDS, np.uint64)",
+        "DEVICE_WORDS becomes H_DEVICES",
+    ): "a view's length is looked at by checks of bounds only, which the core is compiled without",
+    (
+        "machine.state.handles",
+        "blocks",
+        "return _array(word(m, H_BLOCKS), BLOCK_ROOM, BLOCK_DTYPE)",
+        "BLOCK_ROOM becomes H_BLOCKS",
+    ): "likewise",
+    (
+        "machine.x87.formats",
+        "to_bcd",
+        "for i in range(18)",
+        "18 becomes 19",
+    ): "of a number below 10**18 the nineteenth digit is 0",
+    (
+        "machine.x87.formats",
+        "nan_of_two",
+        "first = a_head < b_head",
+        "Lt becomes LtE in a_head < b_head",
+    ): "where the heads are equal, so are the significands: either is the result",
+    (
+        "machine.x87.instructions",
+        "converted",
+        "return (low, 0, flags)",
+        "0 becomes 1",
+    ): "of these formats only the low part is written",
+    (
+        "machine.memory.code_pages",
+        "invalidate_granules",
+        "page_flags(m)[pfn] &= np.uint8(255 - PAGE_CODE)",
+        "left out",
+    ): "the flag says that there may be code: later stores look once more and find none",
+    (
+        "machine.x87.transcendental",
+        "constant",
+        "low = HALF_PI_LOW",
+        "HALF_PI_LOW becomes LN2",
+    ): "more than half and no tie, both of them: 64 bits of pi are rounded alike",
 }
 
 

@@ -13,8 +13,11 @@ from ..guest_lab import (
     IDT,
     LDT,
     MAIN_TSS,
+    OLD_TSS,
     PAGING,
     READ_ONLY,
+    SHORT_TSS,
+    STACK0,
     TASK_TSS,
     TSS,
     Program,
@@ -23,6 +26,7 @@ from ..guest_lab import (
     faults,
     new_machine,
     ring3,
+    run_bochs,
     run_here,
     run_qemu,
     set_page,
@@ -222,6 +226,17 @@ def test_io_map_ends_with_the_limit(run):
     assert faults(run(program)) == [(0x40, None), (GP, 0)]
 
 
+@pytest.mark.parametrize("tss", [OLD_TSS, SHORT_TSS], ids=["16 bits", "no room for its place"])
+def test_a_tss_without_an_io_map(run, tss):
+    """Manual 1, 19.5.2: where there is no map, no port is open; #GP(0)."""
+    program = Program(
+        f"mov ax, {tss}\nltr ax\n" + ring3("out 0x80, al") + ring3("out 0x80, al", flags=0x3002),
+        old={"sp0": STACK0, "ss0": DATA},
+        task={"esp0": STACK0, "ss0": DATA},
+    )
+    assert faults(run(program)) == [(GP, 0), (0x40, None)]
+
+
 def test_unclaimed_ports_read_ones():
     """A port nobody claimed costs no exit: it reads as ones, and the write is lost."""
     program = Program("out 0x99, al\nmov eax, 0\nin al, 0x99\ncall log\nin eax, 0x98\ncall log\n")
@@ -301,6 +316,16 @@ def test_port_breakpoint(run):
     )
     fault, hits = run(program)
     assert (fault.vector, fault.eip, hits) == (DB, program["place"], 4)
+
+
+@pytest.mark.parametrize("run", [run_here, run_bochs])
+def test_no_port_breakpoint_without_debugging_extensions(run):
+    """3B 17.2.4: R/W 10 means ports while CR4.DE is set. (QEMU does not ask for it.)"""
+    program = Program(
+        "mov eax, 0x99\nmov dr2, eax\nmov eax, 0x02000010\nmov dr7, eax\nout 0x99, al\nnop\n"
+        "mov eax, 0\nmov dr7, eax\nmov eax, dr6\nand eax, 0xF\ncall log\n"
+    )
+    assert run(program) == [0]
 
 
 # --- tables -----------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from pyvirt_edu.machine.state.layout import (
     NOTED_ADDRESS,
     NOTED_INNER,
     NOTED_SHIFT,
+    PAGE_DIRTY,
     TLB_DIRTY,
     TLB_USER,
     TLB_WRITE,
@@ -193,6 +194,24 @@ def test_the_guests_own_refusal_is_the_guests() -> None:
     guest.map(0x40_2000, 0x33000, P | W)
     assert through(guest, host, 0x40_2000, USER)[2] == DENIED | FAULT_PRESENT
     assert through(guest, host, 0x40_3000, USER)[2] == DENIED
+
+
+def test_a_table_of_the_guest_that_the_nested_tables_do_not_map() -> None:
+    m, guest, host = nested(TWO, TWO)
+    place = guest.map(0x40_2000, 0x33000) - SHIFTED
+    host.map(place & ~0xFFF, 0, 0)
+    page, _, wrong = through(guest, host, 0x40_2000, USER)
+    assert wrong == DENIED_NESTED | DENIED and page == place, "which entry it could not read"
+
+
+def test_an_entry_that_is_marked_is_not_written_again() -> None:
+    """3A 4.8: the processor sets the flags where they are clear."""
+    m, guest, host = nested(TWO, TWO)
+    guest.map(0x40_2000, 0x33000)
+    for dirty in (True, False):
+        m._a.page_flags[:] = 0
+        assert through(guest, host, 0x40_2000, USER | WRITE)[2] == 0
+        assert bool((m._a.page_flags & PAGE_DIRTY).any()) == dirty
 
 
 def test_a_look_marks_nothing_in_either() -> None:

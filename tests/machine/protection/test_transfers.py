@@ -42,6 +42,7 @@ from ..guest_lab import (
     expect,
     faults,
     ring3,
+    run_bochs,
     run_here,
     run_qemu,
     v86,
@@ -443,6 +444,62 @@ def test_loading_marks_the_descriptor_accessed(run):
         f"movzx eax, byte [{GDT + READ_ONLY + 5}]\ncall log\n"
     )
     assert run(Program(body)) == [0x90, 0x91]
+
+
+INNER = "jmp finish\ninner: int 0x40\n"  # in ring 1: back to the body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ring3(f"call dword {GATE | 3}:0"),
+        ring3("int 0x41"),
+        expect(
+            f"push dword {DATA1 | 1}\npush dword {STACK1}\npush dword {CODE1 | 1}\npush dword inner\nretf"
+        ),
+        expect(
+            f"push dword {DATA1 | 1}\npush dword {STACK1}\npush dword 2\n"
+            f"push dword {CODE1 | 1}\npush dword inner\niretd"
+        ),
+    ],
+    ids=["call gate", "interrupt gate", "retf", "iretd"],
+)
+@pytest.mark.parametrize("run", [run_here, run_bochs])
+def test_a_change_of_level_marks_both_descriptors_accessed(run, body):
+    """3A 3.4.5.1: whatever loads the segments, code's and stack's. (QEMU's gates leave both alone.)"""
+    seen = "".join(f"movzx eax, byte [{GDT + at + 5}]\ncall log\n" for at in (CODE1, DATA1))
+    program = program_with_gates(
+        seen + body + seen + INNER,
+        {GATE: (CODE1 | 1, "inner", GATE_32 | OPEN, 0)},
+    )
+    program.set_gate(0x41, CODE1 | 1, program["inner"], 0xEE)
+    assert faults(run(program)) == [0xBA, 0xB2, (0x40, None), 0xBB, 0xB3]
+
+
+def test_an_inner_stack_selector_is_a_word(run):
+    """3A figure 7-2: what lies above SS0 in the TSS is reserved, and no part of the selector."""
+    program = program_with_gates(
+        ring3(f"call dword {GATE | 3}:0")
+        + "jmp finish\ninner: mov eax, ss\ncall log\nmov dword [ss:resume], over\npush ss\npush ss\n"
+        "pop eax\ncall log\nover: jmp finish",
+        {GATE: (CODE, "inner", GATE_32 | OPEN, 0)},
+        main={"ss0": 0xFFFF_0000 | DATA},
+    )
+    assert run(program) == [DATA, DATA]
+
+
+def test_the_outer_stack_pointer_is_absent(run):
+    """2A, IRET: the frame's words are read in order, so the first absent one is what CR2 names."""
+    program = Program(
+        PAGING
+        + set_page(0x31000, 6)
+        + expect(
+            f"mov dword [0x30FF4], finish\nmov dword [0x30FF8], {CODE3}\nmov dword [0x30FFC], 2\n"
+            "mov esp, 0x30FF4\nplace: iretd"
+        )
+    )
+    (log,) = run(program)
+    assert (log.vector, log.error, log.cr2, log.eip) == (PF, 0, 0x31000, program["place"])
 
 
 def test_segment_checks_after_loading():

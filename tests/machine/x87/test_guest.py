@@ -291,6 +291,22 @@ def test_save_and_restore(bits: int, prefix: str, size: int) -> None:
     assert first[size:] == b"\xee" * (256 - size)
 
 
+@pytest.mark.parametrize("how", ["fninit", "fnsave [0x3200]"])
+def test_initializing_forgets_the_last_instruction(how: str) -> None:
+    """Manual 2A, FINIT and FSAVE: instruction and data pointer and the opcode become 0."""
+    m = machine(SETUP + how + "\n fnstenv [0x3100]")
+    assert stops_at(m) is None
+    assert struct.unpack("<7I", m.read(0x3100, 28)) == (
+        0xFFFF037F,
+        0xFFFF0000,
+        0xFFFFFFFF,
+        0,
+        0,
+        0,
+        0xFFFF0000,
+    )
+
+
 def test_environment_in_four_forms() -> None:
     """Manual 1, figures 8-9 to 8-12."""
     place = len(assemble(f"bits 32\n{SETUP}".rsplit("fld dword", 1)[0]))
