@@ -36,8 +36,10 @@ def attack(seed: int) -> Attack:
     while len(parts) < length:
         kept = list(w.slots), list(w.data), dict(w.gates)
         w.is_wild, production = False, w.random.choice(PRODUCTIONS)
+        if not parts:  # so that few seeds have them all
+            production = PRODUCTIONS[seed % len(PRODUCTIONS)]
         code = production(w)
-        if tame and w.is_wild:
+        if tame and w.is_wild and parts:
             w.slots, w.data, w.gates = kept
             continue
         wild |= w.is_wild
