@@ -20,7 +20,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..machine.errors import ConfigurationError, MachineError, RegisterError
+from ..machine.exits import Exit
 from ..machine.memory.hostaccess_ops import HOST_UPDATE_SEGMENTS
+from ..machine.registers import arithmetic_flags
 from ..machine.state.layout import (
     AC,
     ATTENTION,
@@ -111,8 +113,6 @@ MIRRORED_CR4 = CR4_TSD | CR4_OSFXSR
 ACCESSED = 1 << 40
 WORD_REGISTERS = {f"{e}{name}" for e in ("", "e") for name in "ax cx dx bx sp bp si di".split()}
 FAR_RETURNS = ("iretd", "iretw", "retf")
-UNFINISHED = (HALTED, SHADOW, TRAP_AFTER, DEBUG_PENDING, NMI_PENDING, REPLAY_COUNT)
-WAKING = (TRAP_AFTER, DEBUG_PENDING, NMI_PENDING)  # even a halted processor has something to deliver
 BURST = 1000  # instructions that are interpreted in one exit at most
 
 
@@ -146,6 +146,7 @@ class DirectExecution:
         self.initial = True  # CS or SS is as the loader left it
         self._real = [0] * 6  # selectors in the real segment registers, as `give` left them
         self._hidden = [Hidden(0, 0, 0, 0)] * 6  # and what the record had in them
+        self._given = b""  # segment words that `give` has found in order
         self._words = self._control_words()
 
     # --- the start -----------------------------------------------------------------------------
@@ -227,8 +228,7 @@ class DirectExecution:
         vm, v = self.vm, self.vm._c
         before, accesses, walks = vm.instructions, v[DATA_ACCESSES], v[WALK_REFERENCES]
         for _ in range(most):
-            with self.patches.lifted(vm, v[BASE + CS] + v[RIP]):
-                out = vm.step()
+            out = self._step(vm, v[BASE + CS] + v[RIP])
             if v[HALTED] or out.reason == "shutdown" or (most > 1 and self.is_direct()):
                 break
         done = vm.instructions - before
@@ -238,6 +238,12 @@ class DirectExecution:
         self.meter.spend("page-table read", v[WALK_REFERENCES] - walks)
         if out.reason == "shutdown":
             self.gates.stop(NO_HANDLER)
+
+    def _step(self, vm: VirtualMachine, linear: int) -> Exit:
+        if linear not in self.patches.places:
+            return vm.step()
+        with self.patches.lifted(vm, linear):
+            return vm.step()
 
     def hide_ring(self, i: FaultingInstruction) -> None:
         """A selector that the guest saved while it ran directly says ring 1, and it believes in ring 0: mend
@@ -305,61 +311,77 @@ class DirectExecution:
         """The virtual interrupt flag."""
         return bool(self.vm._c[EFLAGS] & IF)
 
-    def settle(self, waiting: list[int]) -> None:
+    def settle(self, waiting: list[int]) -> str:
         """What is left to do before the guest can go on directly: interrupts that it can take now, and
-        instructions that must be interpreted. There may be more of these than one exit should do."""
+        instructions that must be interpreted. Returns "direct" if it can, "asleep" if it waits for an
+        interrupt, "busy" if there is more to interpret than one exit should."""
         v, end = self.vm._c, self.interpreted + BURST
+        self.on_record = True
         while self.interpreted < end and not self.gates.stopped:
-            if waiting and self.interrupts and not v[INTERRUPT_LINE]:
+            if waiting and not v[INTERRUPT_LINE] and self.interrupts:
                 v[INTERRUPT_LINE], v[ATTENTION] = 0x100 | waiting.pop(0), 1
-            takes = v[INTERRUPT_LINE] and self.interrupts or any(v[word] for word in WAKING)
-            if not takes and (v[HALTED] or self.is_direct()):
-                return
+            takes = v[INTERRUPT_LINE] and self.interrupts or v[TRAP_AFTER] | v[DEBUG_PENDING] | v[NMI_PENDING]
+            if not takes:
+                if v[HALTED]:
+                    return "asleep"
+                self._follow_controls()
+                if self.is_direct():
+                    self.on_record = False
+                    return "direct"
             self.interpret(1 if takes else end - self.interpreted)
+        return "busy"
 
     # --- from the record to the real processor ---------------------------------------------------
 
     def give(self, frame: Frame) -> None:
         """Before the way back: the real processor goes on where the record stands."""
         h, v = self.gates.machine._c, self.vm._c
-        self._follow_controls()
-        self.on_record = not self.is_direct()
+        h[0:8] = v[0:8]
+        h[RSP] = frame.at
         if self.on_record:
             return  # it sleeps, has ended, or must be interpreted further
-        ring = 1 if v[CPL] == 0 else 3
+        if self._segment_words() != self._given:
+            self._give_segments()
+        frame.cs, frame.ss = self._real[CS], self._real[SS]
+        h[CC_RESULT], h[CC_RESULT + 1] = v[CC_RESULT], v[CC_RESULT + 1]
+        h[X87 : X87 + 24] = v[X87 : X87 + 24]
+        frame.esp, frame.eip = v[RSP], v[RIP]
+        flags = v[EFLAGS] & ~(IOPL_MASK | VM) | IF
+        frame.eflags = flags | arithmetic_flags(v[CC_RESULT], v[CC_RESULT + 1])
+
+    def _segment_words(self) -> bytes:
+        """Selectors, bases, limits and attributes of the record: they lie behind each other."""
+        return bytes(self.vm._c[SELECTOR : ATTRIBUTES + 8])
+
+    def _give_segments(self) -> None:
+        ring = 1 if self.vm._c[CPL] == 0 else 3
         for s in DATA_SEGMENTS:
             hidden = self._get_hidden(s)
             if hidden != self._hidden[s]:
                 self._load(s, hidden)
         for s in (CS, SS):
             hidden = self._get_hidden(s)
-            real = hidden.selector & ~3 | ring
-            if self._is_initial(s, hidden):
-                real = self._real[s]
-            self._real[s], self._hidden[s] = real, hidden
-        frame.cs, frame.ss = self._real[CS], self._real[SS]
-        if self.initial and frame.cs != KERNEL_CODE and frame.ss != KERNEL_DATA:
+            if not self._is_initial(s, hidden):
+                self._real[s], self._hidden[s] = hidden.selector & ~3 | ring, hidden
+        if self.initial and self._real[CS] != KERNEL_CODE and self._real[SS] != KERNEL_DATA:
             self.initial = False
             self.gates.drop_flat(KERNEL_CODE, KERNEL_DATA)
-        h[0:8] = v[0:8]
-        h[RSP] = frame.at
-        h[CC_RESULT], h[CC_RESULT + 1] = v[CC_RESULT], v[CC_RESULT + 1]
-        h[X87 : X87 + 24] = v[X87 : X87 + 24]
-        frame.esp, frame.eip = v[RSP], v[RIP]
-        frame.eflags = self.vm.cpu.eflags & ~(IOPL_MASK | VM) | IF
+        self._given = self._segment_words()
 
     def is_direct(self) -> bool:
         """Whether the record can go on on the real processor."""
         v = self.vm._c
         flags = v[EFLAGS]
-        if not v[CR0] & CR0_PE or flags & (VM | TF) or v[DR7] & 0xFF or any(v[word] for word in UNFINISHED):
+        if not v[CR0] & CR0_PE or flags & (VM | TF) or v[DR7] & 0xFF:
+            return False
+        if v[HALTED] | v[SHADOW] | v[TRAP_AFTER] | v[DEBUG_PENDING] | v[NMI_PENDING] | v[REPLAY_COUNT]:
             return False
         if v[CPL] == 3:
             if flags & IOPL_MASK == IOPL_MASK or not flags & IF:
                 return False
         elif v[CPL]:
             return False
-        return self._is_shadowed(CS) and self._is_shadowed(SS)
+        return self._segment_words() == self._given or self._is_shadowed(CS) and self._is_shadowed(SS)
 
     def _is_shadowed(self, segment: int) -> bool:
         """Whether the real tables can load this segment register, and would load what the record has."""
@@ -438,6 +460,7 @@ class DirectExecution:
 
     def _written(self, place: int, size: int) -> None:
         """The guest has stored into a traced page: descriptors that it hit are not shadowed any more."""
+        self._given = b""
         for at in range(place - 3, place + size):
             slot = self._places.pop(at, None)
             if slot is not None and self.shadowed.pop(slot, None) is not None:
@@ -445,6 +468,7 @@ class DirectExecution:
 
     def _forget_descriptors(self) -> None:
         """The guest has another table."""
+        self._given = b""
         for slot in self.shadowed:
             self.gates.set_descriptor(slot, 0)
         self.shadowed.clear()
@@ -534,6 +558,7 @@ class DirectExecution:
             "real": list(self._real),
             "hidden": [tuple(item) for item in self._hidden],
             "words": self._words,
+            "given": self._given,
         }
 
     def restore(self, state: Any) -> None:
@@ -549,4 +574,4 @@ class DirectExecution:
         self._places, self.initial = dict(state["places"]), state["initial"]
         self.patches.restore(state["patches"])
         self._real, self._hidden = list(state["real"]), [Hidden(*item) for item in state["hidden"]]
-        self._words = tuple(state["words"])
+        self._words, self._given = tuple(state["words"]), state["given"]

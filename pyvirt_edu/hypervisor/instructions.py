@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..machine.decode.instruction import Immediate, Instruction, Memory
 from ..machine.decode.instruction_decoder import RAN_OUT, Undecoded, decode
 from ..machine.decode.operand_registers import Register, register
-from ..machine.state.layout import BASE, CS, ES, MODE, MODE_CODE32, PAGE
+from ..machine.state.layout import BASE, CS, ES, MODE, MODE_CODE32, PAGE, RIP
 
 if TYPE_CHECKING:
     from ..machine.bare_machine import BareMachine
@@ -21,6 +21,14 @@ M32 = 0xFFFF_FFFF
 ESP = register("esp")
 #: A guest's loops come by the same bytes again and again.
 decoded = lru_cache(4096)(decode)
+
+
+@lru_cache(4096)
+def _parts(found: Instruction | Undecoded) -> tuple[str, int, tuple[Any, ...], list[str]]:
+    """Name, length, operands and their texts."""
+    if not isinstance(found, Instruction):
+        return "?", 0, (), []
+    return found.name, found.length, found.operands, [str(operand) for operand in found.operands]
 
 
 def instruction_at(machine: BareMachine, linear: int, bits: int) -> Instruction | Undecoded:
@@ -53,10 +61,7 @@ class FaultingInstruction:
         self.decoded = found if isinstance(found, Instruction) else None
         self.frame, self.vm, self.meter = frame, vm, frame.meter
         self.cpu: Any = frame.cpu if vm is None else vm.cpu
-        self.name = self.decoded.name if self.decoded else "?"
-        self.length = self.decoded.length if self.decoded else 0
-        self._operands = self.decoded.operands if self.decoded else ()
-        self.operands = [str(operand) for operand in self._operands]
+        self.name, self.length, self._operands, self.operands = _parts(found)
 
     def __repr__(self) -> str:
         return f"<{self.name} {', '.join(self.operands)}>"
@@ -128,5 +133,8 @@ def fetch(frame: Frame, vm: VirtualMachine | None = None) -> FaultingInstruction
         found = instruction_at(frame.meter.machine, frame.eip, 32)
     else:
         c = vm._c
-        found = instruction_at(vm, c[BASE + CS] + vm.cpu.eip & M32, 32 if c[MODE] & MODE_CODE32 else 16)
+        linear, bits = c[BASE + CS] + c[RIP] & M32, 32 if c[MODE] & MODE_CODE32 else 16
+        found = instruction_at(frame.meter.machine, linear, bits)  # where the real processor has just been
+        if not found:
+            found = instruction_at(vm, linear, bits)
     return FaultingInstruction(found, frame, vm)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from ..machine.bare_machine import BareMachine
 from ..machine.costs import CostModel
-from ..machine.state.layout import RETURNED_AT
+from ..machine.state.layout import ATTENTION, CYCLES, DELIVERED_AT, RETURNED_AT
 
 TIMELINE_ROOM = 100_000  # records; what comes later is counted only
 CHUNK = 1024  # records that snapshots share once they are written
@@ -78,9 +78,9 @@ class ExitRecord(NamedTuple):
 class Meter:
     """Counts and charges what a hypervisor does to a machine.
 
-    >>> with meter.exit() as account:
+    >>> with meter.exit():
     ...     meter.decide()
-    ...     account.reason = "#GP cli"
+    ...     meter.reason = "#GP cli"
     """
 
     def __init__(self, machine: BareMachine) -> None:
@@ -91,7 +91,9 @@ class Meter:
         self._records: list[ExitRecord] = []
         self._chunks: list[tuple[ExitRecord, ...]] = []
         self.dropped = 0  # exits that the timeline had no room for
-        self._inside = Account()  # the exit under way; before the first, what setting up took
+        self.reason = ""  # of the exit under way, whose handler says it
+        self._counts: dict[str, int] = {}  # its primitives; before the first exit, what setting up took
+        self._entry = ""  # how the processor came to it
         self._owed = 0  # cycles not charged yet
         self._started, self._eip = 0, 0
         self._returning: int | None = None  # since when the exit is over but for its way back
@@ -100,7 +102,8 @@ class Meter:
 
     def spend(self, primitive: str, times: int = 1) -> None:
         """Count a primitive; its price is charged when the exit ends."""
-        self._inside.primitives[primitive] += times
+        counts = self._counts
+        counts[primitive] = counts.get(primitive, 0) + times
         self._owed += self.prices[primitive] * times
 
     def decide(self, steps: int = 1) -> None:
@@ -108,16 +111,20 @@ class Meter:
         self.spend("decision", steps)
 
     def port_in(self, port: int, size: int = 1) -> int:
-        self._inside.primitives["port access"] += 1  # the machine charges it
+        self._count_ports(1)
         return self.machine.port_in(port, size)
 
     def port_out(self, port: int, value: int, size: int = 1) -> None:
-        self._inside.primitives["port access"] += 1
+        self._count_ports(1)
         self.machine.port_out(port, value, size)
+
+    def _count_ports(self, times: int) -> None:
+        """Without a price: the machine charges it."""
+        self._counts["port access"] = self._counts.get("port access", 0) + times
 
     def ports(self, place: int, port: int, size: int, count: int, reads: bool) -> None:
         """So many accesses of a port at once, to or from physical memory."""
-        self._inside.primitives["port access"] += count
+        self._count_ports(count)
         if reads:
             values = (self.machine.port_in(port, size).to_bytes(size, "little") for _ in range(count))
             self.machine.write(place, b"".join(values))
@@ -129,22 +136,25 @@ class Meter:
     def settle(self) -> None:
         """Charge what is owed."""
         if self._owed:
-            self.machine.charge(self._owed)
+            c = self.machine._c
+            c[CYCLES] += self._owed
+            c[ATTENTION] = 1
             self._owed = 0
 
     # --- exits ---------------------------------------------------------------------------------
 
-    def begin(self) -> Account:
+    def begin(self) -> None:
         """An exit through a gate begins; on the clock it began when the processor entered the gate."""
-        self._close()
+        if self._returning is not None:
+            self._close()
         self.settle()
-        self._inside, self._started = Account(), self.machine.delivered_at
-        return self._inside
+        self._counts = {}
+        self._started = self.machine._c[DELIVERED_AT]
 
     def met(self, vector: int, eip: int) -> None:
         """What the exit is about: a vector, and where the guest was."""
         self._eip = eip
-        self._inside.hardware["INT entry" if vector in self.by_software else "exception entry"] += 1
+        self._entry = "INT entry" if vector in self.by_software else "exception entry"
 
     def finish(self, returns: bool) -> None:
         """The handler is done. With ``returns`` the exit goes on to the end of the IRET that follows."""
@@ -157,28 +167,33 @@ class Meter:
         """Enter the last exit, if its IRET has been executed."""
         returned = self.machine._c[RETURNED_AT] + self.machine.costs.iret
         if self._returning is not None and returned >= self._returning:
-            self._inside.hardware["IRET"] += 1
-            self._enter(returned)
+            self._enter(returned, "IRET")
 
-    def _enter(self, end: int) -> None:
-        entry, self._inside, self._returning = self._inside, Account(), None
-        total = self._accounts.setdefault(entry.reason, Account(entry.reason))
+    def _enter(self, end: int, way_back: str = "") -> None:
+        reason, self._returning = self.reason, None
+        total = self._accounts.get(reason)
+        if total is None:
+            total = self._accounts[reason] = Account(reason)
         total.exits += 1
         total.cycles += end - self._started
-        total.primitives.update(entry.primitives)
-        total.hardware.update(entry.hardware)
+        for name, times in self._counts.items():
+            total.primitives[name] += times
+        for name in (self._entry, way_back):
+            if name:
+                total.hardware[name] += 1
+        self._counts, self._entry = {}, ""
         if len(self._records) < TIMELINE_ROOM:
-            self._records.append(ExitRecord(entry.reason, self._started, end, self._eip))
+            self._records.append(ExitRecord(reason, self._started, end, self._eip))
         else:
             self.dropped += 1
 
     @contextmanager
-    def exit(self) -> Iterator[Account]:
-        """Everything inside is one exit, without a gate. Name it before it ends: ``account.reason``."""
+    def exit(self) -> Iterator[Meter]:
+        """Everything inside is one exit, without a gate. Name it before it ends: ``meter.reason``."""
         self.begin()
         self._started, self._eip = self.machine.cycles, self.machine.cpu.eip
         try:
-            yield self._inside
+            yield self
         finally:
             self.finish(returns=False)
 
@@ -223,7 +238,7 @@ class Meter:
         chunks = tuple(self._chunk(i) for i in range(0, whole, CHUNK))
         return {
             "accounts": [account.state() for account in self._accounts.values()],
-            "inside": self._inside.state(),
+            "inside": (self.reason, dict(self._counts), self._entry),
             "records": (chunks, tuple(self._records[whole:])),
             "numbers": (self.dropped, self._owed, self._started, self._eip, self._returning),
         }
@@ -237,7 +252,8 @@ class Meter:
 
     def restore(self, state: Any) -> None:
         self._accounts = {item[0]: _account(item) for item in state["accounts"]}
-        self._inside = _account(state["inside"])
+        self.reason, counts, self._entry = state["inside"]
+        self._counts = dict(counts)
         chunks, rest = state["records"]
         self._chunks = [tuple(ExitRecord(*record) for record in chunk) for chunk in chunks]
         self._records = [record for chunk in self._chunks for record in chunk]

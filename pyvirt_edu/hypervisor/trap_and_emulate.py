@@ -37,11 +37,11 @@ class TrapAndEmulate:
         if frame.ring == PROGRAMS and not self.guest.patches.places:
             self.vcpu.eflags |= IF  # the IRET to there went unseen
         name = self.respond(frame)
-        self.guest.settle(self.pending)
-        if self.vcpu.halted:
-            self.gates.halt() if self.virtual_if else self.gates.stop()
-        elif not self.guest.is_direct():
-            self.gates.pause()
+        match self.guest.settle(self.pending):
+            case "asleep":
+                self.gates.halt() if self.virtual_if else self.gates.stop()
+            case "busy":
+                self.gates.pause()
         self.guest.give(frame)
         return name
 

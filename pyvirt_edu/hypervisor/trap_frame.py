@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from operator import ne
 from typing import Any
 
+from ..machine.state.layout import PAGE, PAGE_DIRTY
 from .meter import Meter
 
 FRAME_BYTES = 28  # vector, error code, EIP, CS, EFLAGS, ESP, SS
@@ -26,18 +28,20 @@ class Frame:
         self.meter, self.at, self._place = meter, at, place
         self.cpu: Any = meter.machine.cpu
         meter.spend("memory read", 7)
-        self._before = FRAME.unpack(meter.machine.read(place, FRAME_BYTES))
+        self._before = FRAME.unpack_from(meter.machine._ram, place)
         self.vector, self.error, self.eip, self.cs, self.eflags, self.esp, self.ss = self._before
         if vector is not None:  # an idle processor was woken: the frame is an older exit's
             self.vector, self.error = vector, 0
 
     def write_back(self) -> None:
-        fields = (getattr(self, name) & 0xFFFF_FFFF for name in self.FIELDS)
-        after = (*self._before[:2], *fields)
-        if after != self._before:
-            changed = sum(a != b for a, b in zip(after, self._before, strict=True))
-            self.meter.spend("memory write", changed)
-            self.meter.machine.write(self._place, FRAME.pack(*after))
+        """The hypervisor's stack has no code on it, so its page needs no more than to be marked."""
+        before, machine = self._before, self.meter.machine
+        eip, esp = self.eip & 0xFFFF_FFFF, self.esp & 0xFFFF_FFFF
+        after = (*before[:2], eip, self.cs, self.eflags, esp, self.ss)
+        if after != before:
+            self.meter.spend("memory write", sum(map(ne, after, before)))
+            FRAME.pack_into(machine._ram, self._place, *after)
+            machine._a.page_flags[self._place // PAGE] |= PAGE_DIRTY
 
     def __repr__(self) -> str:
         values = (self.vector, self.error, self.eip, self.cs, self.eflags, self.esp, self.ss)

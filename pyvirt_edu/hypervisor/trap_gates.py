@@ -23,6 +23,7 @@ from ..machine.bare_machine import BareMachine
 from ..machine.errors import ConfigurationError
 from ..machine.exits import Exit
 from ..machine.opcodes import opcode
+from ..machine.state.layout import RIP, RSP
 from .descriptors import INTERRUPT_KIND, TRAP_KIND, Gate, descriptor, ends_below, outward
 from .guest_fault import GuestFault
 from .meter import Meter
@@ -238,28 +239,28 @@ class TrapGates:
 
     def _host_call(self) -> Exit | None:
         """A stub has pushed its vector: the guest's registers are in the processor, the rest is a frame."""
-        cpu, meter = self.machine.cpu, self.meter
+        c, meter = self.machine._c, self.meter
         if self.stopped:
             return self._end()
-        account = meter.begin()
-        at, vector = cpu.esp, None
+        meter.begin()
+        at, vector = c[RSP], None
         if self._sleeping is not None:
-            came = cpu.eip != MONITOR_AT + STUBS + WINDOW + len(LETS_IN)
+            came = c[RIP] != MONITOR_AT + STUBS + WINDOW + len(LETS_IN)
             vector = self._peek(at) if came else PAUSED  # of the interrupt that woke the monitor
             at, self._sleeping = self._sleeping, None
         frame = Frame(meter, at, self.physical + at - MONITOR_AT, vector)
         meter.met(frame.vector, frame.eip)
         if frame.ring == 0:  # the IRET of the exit before has faulted
             self.stop(f"a frame with which no return is possible: {frame}")
-            account.reason = "crash"
+            meter.reason = "crash"
         else:
-            account.reason = self._handle(frame)
+            meter.reason = self._handle(frame)
         frame.write_back()
-        cpu.esp = at
+        c[RSP] = at
         if not self.stopped:  # else the processor stays where it asks for Python
-            cpu.eip += len(UD2)
+            c[RIP] = MONITOR_AT + STUBS + COMMON + len(UD2)
         if self._sleeping is not None:
-            cpu.esp, cpu.eip = at - 64, MONITOR_AT + STUBS + self._code
+            c[RSP], c[RIP] = at - 64, MONITOR_AT + STUBS + self._code
         meter.finish(returns=self._sleeping is None and not self.stopped)
         return self._end() if self.stopped else None
 

@@ -31,7 +31,9 @@ ATTACKS, EVERY_RUN = 1000, 100
 STEP_ONE_IN = 8  # attacks that run in single steps, so that every instruction's ring is seen
 LIMIT = 40_000  # instructions on bare metal; a monitor's own come on top
 SECONDS = 10  # of the processor's time, for one attack
-ENDS = {reason: reason for reason in ("halt", "limit", "exit", "reset", "crash")} | {"shutdown": "crash"}
+CYCLES = 50_000_000  # for one that sleeps and never wakes
+ENDS = {reason: reason for reason in ("halt", "limit", "exit", "reset", "crash")}
+ENDS |= {"shutdown": "crash", "deadline": "limit"}
 REGISTERS = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "cr2")
 
 
@@ -74,7 +76,9 @@ class RingOneMonitor:
     def __init__(self, code: Program) -> None:
         self.machine = loaded(code, RAM)
         self.monitor = TrapAndEmulate(self.machine, (ORIGIN, code.symbols["data"]))
-        self.run = self.monitor.gates.run
+
+    def run(self, max_instructions: int) -> Exit:
+        return self.monitor.gates.run(max_instructions, CYCLES)
 
     def refused(self) -> int:
         return self.monitor.guest.refused
@@ -143,7 +147,7 @@ def run(a: Attacked, limit: int, stepped: bool) -> tuple[Exit, str]:
 def bare_metal(code: Program) -> tuple[str, str]:
     """What a program prints on a computer without the monitor's memory, and how it ends."""
     m = loaded(code, RAM - trap_gates.SIZE)
-    out = m.run(max_instructions=LIMIT)
+    out = m.run(max_instructions=LIMIT, max_cycles=CYCLES)
     return m.console.text, ENDS[out.reason]
 
 
@@ -237,7 +241,7 @@ class NoMonitor:
         self.machine = loaded(code, RAM)
 
     def run(self, max_instructions: int) -> Exit:
-        return self.machine.run(max_instructions=max_instructions)
+        return self.machine.run(max_instructions, CYCLES)
 
     def monitor_memory(self) -> tuple[int, int]:
         return RAM - 0x10000, 0x10000
