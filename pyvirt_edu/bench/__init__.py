@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import device_speed, kernels, python_side, qemu_peer, start_up, storage, unicorn_peer
+from . import device_speed, hypervisor, kernels, python_side, qemu_peer, start_up, storage, unicorn_peer
 from .results import Result, table
 
 UNICORN_KERNELS = "abdhl"
 QEMU_KERNELS = "ijk"
-SIDES = ("unicorn", "qemu", "python", "devices", "start")
+SIDES = ("unicorn", "qemu", "python", "devices", "hypervisor", "start")
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -73,6 +73,10 @@ def measure(only: list[str], folder: Path | None, pairs: int) -> tuple[list[Resu
             results.append(function(pairs))
     if everything or "devices" in only:
         for name, function in (*device_speed.MEASUREMENTS, *storage.MEASUREMENTS):
+            say(name)
+            results.append(function(pairs))
+    if everything or "hypervisor" in only:
+        for name, function in hypervisor.MEASUREMENTS:
             say(name)
             results.append(function(pairs))
     if everything or "start" in only:

@@ -311,6 +311,22 @@ class DirectExecution:
         """The virtual interrupt flag."""
         return bool(self.vm._c[EFLAGS] & IF)
 
+    @interrupts.setter
+    def interrupts(self, on: bool) -> None:
+        v = self.vm._c
+        v[EFLAGS] = v[EFLAGS] & ~IF | IF * on
+
+    @property
+    def level(self) -> int:
+        """The virtual processor's CPL."""
+        return int(self.vm._c[CPL])
+
+    def skip(self, length: int) -> None:
+        """An instruction has been done to the record by hand: it stands behind it, and RF is over."""
+        v = self.vm._c
+        v[RIP] = v[RIP] + length & 0xFFFF_FFFF
+        v[EFLAGS] &= ~RF
+
     def settle(self, waiting: list[int]) -> str:
         """What is left to do before the guest can go on directly: interrupts that it can take now, and
         instructions that must be interpreted. Returns "direct" if it can, "asleep" if it waits for an

@@ -113,7 +113,7 @@ class FaultingInstruction:
         segment = ES if reads else memory.segment.number
         linear = vm._c[BASE + segment] + offset & M32
         count = min(left, (PAGE - linear % PAGE) // size, (mask + 1 - offset) // size)
-        if count < 2 or cpu.eflags & DIRECTION:
+        if count < 2 or cpu.eflags & DIRECTION or cpu.dx in vm.host._ports:
             return False
         place = vm.place_for(segment, offset, size * count, writes=reads)
         if place is None:
@@ -123,6 +123,7 @@ class FaultingInstruction:
         setattr(cpu, counter, left - count)
         if left == count:
             cpu.eip += self.length
+        self.meter.decide(8)  # the tree of a decoder
         return True
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from ..machine.bare_machine import BareMachine
 from ..machine.costs import CostModel
+from ..machine.memory.hostaccess_ops import HOST_PORT_READ, HOST_PORT_WRITE, PORT_COUNT, PORT_SIZE
 from ..machine.state.layout import ATTENTION, CYCLES, DELIVERED_AT, RETURNED_AT
 
 TIMELINE_ROOM = 100_000  # records; what comes later is counted only
@@ -112,11 +113,19 @@ class Meter:
 
     def port_in(self, port: int, size: int = 1) -> int:
         self._count_ports(1)
+        device = self.machine._ports.get(port)
+        if device is not None:  # one in Python
+            value = device.read(port, size) if device.read else None
+            return (1 << 8 * size) - 1 if value is None else value & (1 << 8 * size) - 1
         return self.machine.port_in(port, size)
 
     def port_out(self, port: int, value: int, size: int = 1) -> None:
         self._count_ports(1)
-        self.machine.port_out(port, value, size)
+        device = self.machine._ports.get(port)
+        if device is None:
+            self.machine.port_out(port, value, size)
+        elif device.write:
+            device.write(port, value, size)
 
     def _count_ports(self, times: int) -> None:
         """Without a price: the machine charges it."""
@@ -125,13 +134,8 @@ class Meter:
     def ports(self, place: int, port: int, size: int, count: int, reads: bool) -> None:
         """So many accesses of a port at once, to or from physical memory."""
         self._count_ports(count)
-        if reads:
-            values = (self.machine.port_in(port, size).to_bytes(size, "little") for _ in range(count))
-            self.machine.write(place, b"".join(values))
-        else:
-            data = self.machine.read(place, size * count)
-            for at in range(0, len(data), size):
-                self.machine.port_out(port, int.from_bytes(data[at : at + size], "little"), size)
+        packed = port | size << PORT_SIZE | count << PORT_COUNT
+        self.machine._core_value("host_access", HOST_PORT_READ if reads else HOST_PORT_WRITE, place, packed)
 
     def settle(self) -> None:
         """Charge what is owed."""

@@ -3,7 +3,6 @@
 What the kernel may not do there raises #GP; the monitor does it to a virtual processor instead."""
 
 from ..machine.bare_machine import BareMachine
-from ..machine.state.layout import IF, RF
 from .direct_execution import DirectExecution
 from .instructions import FaultingInstruction, fetch
 from .pass_through import FIRST_VECTOR, PassThrough
@@ -35,7 +34,7 @@ class TrapAndEmulate:
             frame.eip -= 1
         self.guest.take(frame)
         if frame.ring == PROGRAMS and not self.guest.patches.places:
-            self.vcpu.eflags |= IF  # the IRET to there went unseen
+            self.guest.interrupts = True  # the IRET to there went unseen
         name = self.respond(frame)
         match self.guest.settle(self.pending):
             case "asleep":
@@ -66,19 +65,26 @@ class TrapAndEmulate:
 
     def emulate(self, i: FaultingInstruction) -> str:
         """Do to the virtual processor what the instruction wanted done to the real one."""
+        kernel = self.guest.level == 0
         match [i.name, *i.operands]:
-            case ["cli"] if self.vcpu.cpl == 0:
-                self.meter.decide(8)  # the tree of a decoder
-                self.vcpu.eflags &= ~(IF | RF)
-                self.vcpu.eip += i.length
+            case ["cli"] if kernel:
+                self.guest.interrupts = False
+            case ["in", *_] if kernel:
+                i.put(0, self.ports.read(i.get(1), i.size(0)))
+            case ["out", *_] if kernel:
+                self.ports.write(i.get(0), i.get(1), i.size(1))
             case ["insb" | "insw" | "insd" | "outsb" | "outsw" | "outsd", *_] if i.string_io():
-                self.meter.decide(8)
+                return i.name
             case ["invlpg", _]:
                 self.guest.interpret()
                 self.guest.flush_page(i.linear(0))
+                return i.name
             case _:
                 self.guest.hide_ring(i)
                 self.guest.interpret_load()
+                return i.name
+        self.meter.decide(8)  # the tree of a decoder
+        self.guest.skip(i.length)
         return i.name
 
     def state(self) -> object:

@@ -5,9 +5,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..state.handles import cpu, page_flags
-from ..state.jit import core, unit
-from ..state.layout import A20_MASK, A20_OPEN, CR0, CR0_PG, PAGE_DIRTY, PLACE_MASK, WRITE
+from ..costs import COST_PORT
+from ..state.handles import call_unit, costs, cpu, page_flags
+from ..state.jit import UNIT_DEVICES, core, unit
+from ..state.layout import (
+    A20_MASK,
+    A20_OPEN,
+    ATTENTION,
+    CR0,
+    CR0_PG,
+    CYCLES,
+    PAGE_DIRTY,
+    PLACE_MASK,
+    WRITE,
+)
 from .code_pages import invalidate_granules, reset_blocks
 from .hostaccess_ops import (
     HOST_DMA_READ,
@@ -17,16 +28,21 @@ from .hostaccess_ops import (
     HOST_FLUSH_TLB,
     HOST_LOAD_SEGMENT_REAL,
     HOST_NOTIFY_WRITE,
+    HOST_PORT_READ,
+    HOST_PORT_WRITE,
     HOST_RESET_DERIVED,
     HOST_TRANSLATE,
     HOST_UPDATE_SEGMENTS,
     HOST_WALK,
+    PORT_COUNT,
+    PORT_SIZE,
 )
 from .paging import look_up, place_behind, walk_page_table
 from .physical import in_ram, read_physical, write_physical
 from .segment_cache import set_real_segment, update_ends, update_mode
 from .tlb import flush_fast, flush_tlb, invalidate_page
 
+DEVICE_READ, DEVICE_WRITE = 0, 1  # operations of the devices' unit (devices/bus.py)
 UNMAPPED = 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -76,6 +92,21 @@ def dma_write_byte(m, requester, address, value):
         write_physical(m, place, 1, value)
 
 
+@core
+def repeat_port(m, place, packed, writing):
+    """INS or OUTS of many elements, done for somebody else: each pays a port's price and sees its time."""
+    c = cpu(m)
+    access, size = packed & 0xFF_FFFF, packed >> PORT_SIZE & 0xFF
+    for i in range(packed >> PORT_COUNT):
+        at = place + np.uint64(i) * size
+        c[CYCLES] += costs(m)[COST_PORT]
+        if writing:
+            call_unit(m, UNIT_DEVICES, DEVICE_WRITE, access, read_physical(m, at, size))
+        else:
+            write_physical(m, at, size, call_unit(m, UNIT_DEVICES, DEVICE_READ, access, 0))
+    c[ATTENTION] = 1
+
+
 @unit
 def host_access(m, operation, address, value):
     """One of the operations of hostaccess_ops.py."""
@@ -110,4 +141,8 @@ def host_access(m, operation, address, value):
     elif operation == HOST_WALK:
         page, rights = walk_page_table(m, address, value)
         return page | rights & 0xFFF
+    elif operation == HOST_PORT_READ:
+        repeat_port(m, address, value, 0)
+    elif operation == HOST_PORT_WRITE:
+        repeat_port(m, address, value, 1)
     return np.uint64(0)

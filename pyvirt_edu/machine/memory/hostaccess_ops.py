@@ -14,4 +14,9 @@ from __future__ import annotations
     HOST_DMA_READ,  # a byte from physical b, for the device c
     HOST_DMA_WRITE,  # to physical b: the byte in c, by the device in bits 8 and up
     HOST_WALK,  # linear b for the access c as the processor walks, past the TLB: page | rights, or EVENT
-) = range(11)
+    HOST_PORT_READ,  # accesses of a port, c (see below), to the place b
+    HOST_PORT_WRITE,  # and to the port from there
+) = range(13)
+
+#: What c is for the two: the port, the bytes of one access from bit 16, how many from bit 32.
+PORT_SIZE, PORT_COUNT = 16, 32
