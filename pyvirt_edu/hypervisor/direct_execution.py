@@ -214,6 +214,7 @@ class DirectExecution:
             hidden = self._hidden_of(virtual, self.shadowed[slot])
         self._set_hidden(segment, hidden)
         self._real[segment], self._hidden[segment] = real, hidden
+        self._given = b""
 
     def _refresh(self, level: int) -> None:
         """What the record derives from its segments and its privilege."""
@@ -554,6 +555,8 @@ class DirectExecution:
         """The invariants."""
         self.space.check()
         v = self.vm._c
+        if self._segment_words() == self._given:
+            assert self._hidden == [self._get_hidden(s) for s in range(6)], "the real segments are others"
         for slot, value in self.shadowed.items():
             table = v[BASE + LDTR] if slot & 4 else v[GDTR_BASE]
             now = int.from_bytes(self.vm.read_linear(table + (slot & 0xFFF8), 8), "little")

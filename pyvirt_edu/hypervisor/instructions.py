@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..machine.decode.instruction import Immediate, Instruction, Memory
 from ..machine.decode.instruction_decoder import RAN_OUT, Undecoded, decode
@@ -19,26 +19,34 @@ LONGEST = 15
 DIRECTION = 0x400
 M32 = 0xFFFF_FFFF
 ESP = register("esp")
-#: A guest's loops come by the same bytes again and again.
-decoded = lru_cache(4096)(decode)
 
 
-@lru_cache(4096)
-def _parts(found: Instruction | Undecoded) -> tuple[str, int, tuple[Any, ...], list[str]]:
-    """Name, length, operands and their texts."""
+class Known(NamedTuple):
+    """A decoded instruction, and what is asked of it again and again."""
+
+    found: Instruction | Undecoded
+    name: str
+    length: int
+    operands: tuple[Any, ...]
+    texts: list[str]
+
+
+@lru_cache(4096)  # a guest's loops come by the same bytes
+def decoded(code: bytes, bits: int) -> Known:
+    found = decode(code, bits)
     if not isinstance(found, Instruction):
-        return "?", 0, (), []
-    return found.name, found.length, found.operands, [str(operand) for operand in found.operands]
+        return Known(found, "?", 0, (), [])
+    return Known(found, found.name, found.length, found.operands, [str(o) for o in found.operands])
 
 
-def instruction_at(machine: BareMachine, linear: int, bits: int) -> Instruction | Undecoded:
+def instruction_at(machine: BareMachine, linear: int, bits: int) -> Known:
     """What a machine has at a linear address, by its page tables as they are."""
     in_page = min(LONGEST, PAGE - linear % PAGE)
     code = _bytes(machine, linear, in_page)
-    found = decoded(code, bits)
-    if found is RAN_OUT and code and in_page < LONGEST:
+    known = decoded(code, bits)
+    if known.found is RAN_OUT and code and in_page < LONGEST:
         return decoded(code + _bytes(machine, linear + in_page & M32, LONGEST - in_page), bits)
-    return found
+    return known
 
 
 def _bytes(machine: BareMachine, linear: int, size: int) -> bytes:
@@ -57,11 +65,11 @@ class FaultingInstruction:
     the real processor or a virtual one.
     """
 
-    def __init__(self, found: Instruction | Undecoded, frame: Frame, vm: VirtualMachine | None) -> None:
-        self.decoded = found if isinstance(found, Instruction) else None
+    def __init__(self, known: Known, frame: Frame, vm: VirtualMachine | None) -> None:
+        self.decoded = known.found if isinstance(known.found, Instruction) else None
         self.frame, self.vm, self.meter = frame, vm, frame.meter
         self.cpu: Any = frame.cpu if vm is None else vm.cpu
-        self.name, self.length, self._operands, self.operands = _parts(found)
+        _, self.name, self.length, self._operands, self.operands = known
 
     def __repr__(self) -> str:
         return f"<{self.name} {', '.join(self.operands)}>"
@@ -130,12 +138,10 @@ class FaultingInstruction:
 def fetch(frame: Frame, vm: VirtualMachine | None = None) -> FaultingInstruction:
     """The instruction at the frame's EIP, or where a virtual processor stands."""
     frame.meter.spend("memory read", -(-LONGEST // 4))
+    machine = frame.meter.machine
     if vm is None:
-        found = instruction_at(frame.meter.machine, frame.eip, 32)
-    else:
-        c = vm._c
-        linear, bits = c[BASE + CS] + c[RIP] & M32, 32 if c[MODE] & MODE_CODE32 else 16
-        found = instruction_at(frame.meter.machine, linear, bits)  # where the real processor has just been
-        if not found:
-            found = instruction_at(vm, linear, bits)
-    return FaultingInstruction(found, frame, vm)
+        return FaultingInstruction(instruction_at(machine, frame.eip, 32), frame, vm)
+    c = vm._c
+    linear, bits = c[BASE + CS] + c[RIP] & M32, 32 if c[MODE] & MODE_CODE32 else 16
+    known = instruction_at(machine, linear, bits)  # where the real processor has just been
+    return FaultingInstruction(known if known.length else instruction_at(vm, linear, bits), frame, vm)

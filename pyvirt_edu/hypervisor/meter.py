@@ -5,7 +5,8 @@ below, each of which charges the machine's clock a price of the `CostModel`, and
 ends up in a ledger with the cycles it really took: from the first cycle of the gate that led
 to ring 0 to the last of the IRET that led back. Nobody picks a price for an exit.
 
-Invariant: what the accounts hold is what the timeline holds, and no two exits overlap on the clock.
+Invariant: what the accounts hold is what the timeline holds, but for the times asleep, and no two exits
+overlap on the clock.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..machine.memory.hostaccess_ops import HOST_PORT_READ, HOST_PORT_WRITE, POR
 from ..machine.state.layout import ATTENTION, CYCLES, DELIVERED_AT, RETURNED_AT
 
 TIMELINE_ROOM = 100_000  # records; what comes later is counted only
+ASLEEP = "asleep"  # what the timeline calls the time between an exit that waits and the next
 CHUNK = 1024  # records that snapshots share once they are written
 
 
@@ -97,6 +99,7 @@ class Meter:
         self._entry = ""  # how the processor came to it
         self._owed = 0  # cycles not charged yet
         self._started, self._eip = 0, 0
+        self._asleep: int | None = None  # since when the processor is halted
         self._returning: int | None = None  # since when the exit is over but for its way back
 
     # --- primitives ----------------------------------------------------------------------------
@@ -154,17 +157,22 @@ class Meter:
         self.settle()
         self._counts = {}
         self._started = self.machine._c[DELIVERED_AT]
+        if self._asleep is not None:
+            since, self._asleep = self._asleep, None
+            self._record(ExitRecord(ASLEEP, since, self._started, self._eip, self._started - since))
 
     def met(self, vector: int, eip: int) -> None:
         """What the exit is about: a vector, and where the guest was."""
         self._eip = eip
         self._entry = "INT entry" if vector in self.by_software else "exception entry"
 
-    def finish(self, returns: bool) -> None:
-        """The handler is done. With ``returns`` the exit goes on to the end of the IRET that follows."""
+    def finish(self, returns: bool, sleeps: bool = False) -> None:
+        """The handler is done. With ``returns`` the exit goes on to the end of the IRET that follows; with
+        ``sleeps`` the processor is halted then, until the next exit begins."""
         self.settle()
         self._returning = self.machine.cycles
         if not returns:
+            self._asleep = self._returning if sleeps else None
             self._enter(self._returning)
 
     def _close(self) -> None:
@@ -186,8 +194,11 @@ class Meter:
             if name:
                 total.hardware[name] += 1
         self._counts, self._entry = {}, ""
+        self._record(ExitRecord(reason, self._started, end, self._eip))
+
+    def _record(self, record: ExitRecord) -> None:
         if len(self._records) < TIMELINE_ROOM:
-            self._records.append(ExitRecord(reason, self._started, end, self._eip))
+            self._records.append(record)
         else:
             self.dropped += 1
 
@@ -244,7 +255,7 @@ class Meter:
             "accounts": [account.state() for account in self._accounts.values()],
             "inside": (self.reason, dict(self._counts), self._entry),
             "records": (chunks, tuple(self._records[whole:])),
-            "numbers": (self.dropped, self._owed, self._started, self._eip, self._returning),
+            "numbers": (self.dropped, self._owed, self._started, self._eip, self._returning, self._asleep),
         }
 
     def _chunk(self, first: int) -> tuple[ExitRecord, ...]:
@@ -262,7 +273,7 @@ class Meter:
         self._chunks = [tuple(ExitRecord(*record) for record in chunk) for chunk in chunks]
         self._records = [record for chunk in self._chunks for record in chunk]
         self._records += [ExitRecord(*record) for record in rest]
-        self.dropped, self._owed, self._started, self._eip, self._returning = state["numbers"]
+        self.dropped, self._owed, self._started, self._eip, self._returning, self._asleep = state["numbers"]
 
     def __repr__(self) -> str:
         head = f"{'exit':<24}{'times':>8}{'cycles':>12}{'each':>8}"

@@ -53,4 +53,4 @@ def _next(machine: BareMachine) -> Instruction | Undecoded:
     """The instruction that EIP points to."""
     cs = machine.cpu.segment("cs")
     bits = 32 if cs.attributes & CODE_32 else 16
-    return instruction_at(machine, cs.base + machine.cpu.eip & 0xFFFF_FFFF, bits)
+    return instruction_at(machine, cs.base + machine.cpu.eip & 0xFFFF_FFFF, bits).found

@@ -57,9 +57,12 @@ class TrapAndEmulate:
         if frame.vector == DEBUG:
             self.guest.deliver_debug(frame)
             return "exception 1"
-        with self.guest.patches.lifted(self.guest.vm, self.vcpu.eip) as patched:
-            if frame.vector == GP or patched:
-                return self.emulate(fetch(frame, self.guest.vm))
+        if frame.vector == GP:
+            return self.emulate(fetch(frame, self.guest.vm))
+        if frame.vector == BREAKPOINT:
+            with self.guest.patches.lifted(self.guest.vm, self.vcpu.eip) as patched:
+                if patched:
+                    return self.emulate(fetch(frame, self.guest.vm))
         self.guest.interpret()  # it faults there, too: the kernel's own handler is entered
         return found or f"exception {frame.vector}"
 

@@ -248,6 +248,7 @@ class TrapGates:
             came = c[RIP] != MONITOR_AT + STUBS + WINDOW + len(LETS_IN)
             vector = self._peek(at) if came else PAUSED  # of the interrupt that woke the monitor
             at, self._sleeping = self._sleeping, None
+        c[RSP] = at  # what lies below is over
         frame = Frame(meter, at, self.physical + at - MONITOR_AT, vector)
         meter.met(frame.vector, frame.eip)
         if frame.ring == 0:  # the IRET of the exit before has faulted
@@ -256,12 +257,12 @@ class TrapGates:
         else:
             meter.reason = self._handle(frame)
         frame.write_back()
-        c[RSP] = at
         if not self.stopped:  # else the processor stays where it asks for Python
             c[RIP] = MONITOR_AT + STUBS + COMMON + len(UD2)
         if self._sleeping is not None:
             c[RSP], c[RIP] = at - 64, MONITOR_AT + STUBS + self._code
-        meter.finish(returns=self._sleeping is None and not self.stopped)
+        sleeps = self._sleeping is not None
+        meter.finish(returns=not sleeps and not self.stopped, sleeps=sleeps and self._code == IDLE)
         return self._end() if self.stopped else None
 
     def _peek(self, at: int) -> int:

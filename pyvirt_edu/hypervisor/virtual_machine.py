@@ -48,6 +48,7 @@ from ..machine.state.layout import (
     WRITE,
 )
 from ..machine.time_travel.snapshots import Snapshot
+from ..machine.time_travel.state_digest import SCRATCH_WORDS
 from .frames import Frames
 from .guest_fault import GuestFault
 from .memory_map import MemoryMap
@@ -216,6 +217,7 @@ class VirtualMachine(Machine):
         a = self._a
         words = a.words.copy()
         words[:, ATTENTION] = 1  # which a restore sets; it may be set at any boundary
+        words[:, SCRATCH_WORDS] = 0
         extra: dict[str, Any] = {"exits": list(self._exits), "queue": list(self._queue)}
         extra["asking"] = self._pending is not None and not self._c[REPLAY_COUNT]
         if self._platform is not None:

@@ -17,6 +17,8 @@ from pyvirt_edu import Machine, assemble
 from pyvirt_edu.devices.disk import Disk
 from pyvirt_edu.guests import sprout, tiny
 from pyvirt_edu.hypervisor.frames import Frames
+from pyvirt_edu.hypervisor.virtual_machine import VirtualMachine as Guest
+from pyvirt_edu.hypervisor.virtual_machine import lend
 from pyvirt_edu.machine.memory.hostaccess_ops import HOST_DMA_READ, HOST_DMA_WRITE
 from pyvirt_edu.machine.state.layout import PAGE
 
@@ -27,7 +29,6 @@ from ..programs.debian_lab import newest, ram_disk
 from ..programs.test_debian import BOOT_SECTOR, FLOPPY_BOOT_SECTOR, MEMTEST, needs_memtest, needs_seabios
 from ..programs.test_kernels_from_debian import SHORT, kernel
 from .two_machines import MIB, Both, assert_same, bare, differences, shuffle, virtual
-from .two_machines import VirtualMachine as Guest
 
 How = Callable[[Machine, random.Random, int], None]
 
@@ -639,7 +640,7 @@ def test_linear_memory_from_python() -> None:
 def check_low_frames() -> None:
     """Frames of a guest that lie where the host's chip set has ROM; the guest's has ROM elsewhere."""
     host = bare(4 * MIB)
-    guest = Guest(host, Frames(0x90, host.ram_size // PAGE), "guest", MIB)
+    guest = lend(host, Frames(0x90, host.ram_size // PAGE), "guest", MIB)
     shuffle(guest, 3)
     other = bare(MIB)
     for m in (guest, other):

@@ -47,7 +47,7 @@ def test_eight_bytes_are_two_stores() -> None:
     m, _ = guest()
     meter = Meter(m)
     before = m.cycles
-    meter.write(0x90000, 0, size=8)
+    meter.spend("memory write", 2)
     meter.settle()
     assert meter.prices["descriptor write"] == m.cycles - before > 0
 

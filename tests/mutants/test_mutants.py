@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pyvirt_edu.hypervisor import own_work
+from pyvirt_edu.hypervisor import instructions
 
 from . import judge
 from .mutate import (
@@ -228,9 +228,9 @@ def test_the_order_of_tests() -> None:
 
 
 def test_what_was_decoded_before_is_forgotten() -> None:
-    own_work._decode(b"\xfa", 32)
+    instructions.decoded(b"\xfa", 32)
     judge.forget("pyvirt_edu.hypervisor")
-    assert own_work._decode.cache_info().currsize == 0
+    assert instructions.decoded.cache_info().currsize == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

@@ -65,11 +65,6 @@ class Rewindable(Running, Memory, Ring0):
         self._parts[name] = part
         self._due = self._history.start(None)
 
-    def detach(self, name: str) -> None:
-        """The end of a part; the history begins anew."""
-        del self._parts[name]
-        self._due = self._history.start(None)
-
     def snapshot(self) -> Snapshot:
         """The whole machine as data. Unchanged pages are shared with earlier snapshots."""
         a = self._a

@@ -100,6 +100,7 @@ def _words(names: Iterable[str]) -> np.ndarray:
 
 
 LEFT_OUT = _words([*DERIVED, *OF_THE_RUN, *SCRATCH])
+SCRATCH_WORDS = _words(SCRATCH)
 _REPLAY_END = REPLAY + REPLAY_ROOM
 _POSTED_END = POSTED + 2 * POSTED_ROOM
 
@@ -145,7 +146,7 @@ def recompute(arrays: Arrays, host: Callable[[int, int, int, int], int]) -> None
     `host` is the unit host_access: it computes the words of segments as a load of one does.
     """
     row = arrays.words[0]
-    row[_words(SCRATCH)] = 0
+    row[SCRATCH_WORDS] = 0
     row[ATTENTION], row[SINGLE] = 1, 0
     row[PLACE_MASK] = A20_OPEN if row[NESTED_ROOT] else row[A20_MASK]
     row[DEADLINE] = min(row[RUN_DEADLINE], row[TIMER])

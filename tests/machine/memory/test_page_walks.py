@@ -196,14 +196,6 @@ def test_the_guests_own_refusal_is_the_guests() -> None:
     assert through(guest, host, 0x40_3000, USER)[2] == DENIED
 
 
-def test_a_table_of_the_guest_that_the_nested_tables_do_not_map() -> None:
-    m, guest, host = nested(TWO, TWO)
-    place = guest.map(0x40_2000, 0x33000) - SHIFTED
-    host.map(place & ~0xFFF, 0, 0)
-    page, _, wrong = through(guest, host, 0x40_2000, USER)
-    assert wrong == DENIED_NESTED | DENIED and page == place, "which entry it could not read"
-
-
 def test_an_entry_that_is_marked_is_not_written_again() -> None:
     """3A 4.8: the processor sets the flags where they are clear."""
     m, guest, host = nested(TWO, TWO)
