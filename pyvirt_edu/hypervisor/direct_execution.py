@@ -211,14 +211,19 @@ class DirectExecution:
         for _ in range(most):
             with self.patches.lifted(vm, v[BASE + CS] + v[RIP]):
                 out = vm.step()
-            if v[HALTED] or out.reason == "shutdown" or (most > 1 and self.is_direct()):
+            if v[HALTED] or out.reason != "limit" or (most > 1 and self.is_direct()):
                 break
         done = vm.instructions - before
         self.interpreted += done
         self.meter.decide(8 * max(done, 1))
         self.meter.spend("memory read", v[DATA_ACCESSES] - accesses)
         self.meter.spend("page-table read", v[WALK_REFERENCES] - walks)
-        if out.reason == "shutdown":
+        if out.reason != "limit":
+            self.ended(out.reason, out.value)
+
+    def ended(self, reason: str, value: int | None = None) -> None:
+        """The guest has ended itself: a triple fault ("shutdown"), or what its devices made of a store."""
+        if reason == "shutdown":
             self.gates.stop(NO_HANDLER)
 
     def hide_ring(self, i: FaultingInstruction) -> None:
@@ -265,7 +270,7 @@ class DirectExecution:
         try:
             self.vm.inject(fault.vector, fault.error)
         except MachineError:
-            self.gates.stop(NO_HANDLER)
+            self.ended("shutdown")
 
     def fill(self, frame: Frame) -> str:
         """Whether an exit is a page fault that is none of the guest's: "hidden" if its entry was not there
