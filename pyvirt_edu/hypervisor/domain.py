@@ -19,7 +19,7 @@ from typing import Any
 from ..devices.layout import OP_EVENT, PIC
 from ..devices.pic import IMR, IRR
 from ..machine.errors import MachineError
-from ..machine.state.layout import CR0, CR4, CR4_TSD, CYCLES, HALTED, INTERRUPT_LINE, PAGE, TIMER
+from ..machine.state.layout import CR0, CR4, CR4_TSD, CYCLES, HALTED, INTERRUPT_LINE, INTERRUPT_PIN, PAGE, TIMER
 from .address_space import AddressSpace
 from .direct_execution import BURST, DirectExecution, Hidden
 from .domain_config import DomainConfig
@@ -130,7 +130,12 @@ class Domain(DirectExecution):
         return not (self.end or self.paused or (v[HALTED] and not self._takes()))
 
     def _takes(self) -> bool:
-        return bool(self.vm._c[INTERRUPT_LINE]) and self.interrupts
+        return bool(self._asked()) and self.interrupts
+
+    def _asked(self) -> int:
+        """Whether its interrupt pin is high."""
+        v = self.vm._c
+        return v[INTERRUPT_LINE] | v[INTERRUPT_PIN]  # type: ignore[no-any-return]
 
     def take(self, frame: Frame) -> None:
         v = self.vm._c
@@ -167,7 +172,7 @@ class Domain(DirectExecution):
 
     def _request_waits(self) -> bool:
         d = self.vm._a.devices
-        return bool(self.vm._c[INTERRUPT_LINE] or d[PIC + IRR] & ~d[PIC + IMR])
+        return bool(self._asked() or d[PIC + IRR] & ~d[PIC + IMR])
 
     def ahead(self) -> int:
         """Cycles by which its own work has brought it before the host."""
