@@ -13,13 +13,23 @@ as fast as the guest takes its ticks.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from ..devices.layout import OP_EVENT, PIC
 from ..devices.pic import IMR, IRR
 from ..machine.errors import MachineError
-from ..machine.state.layout import CR0, CR4, CR4_TSD, CYCLES, HALTED, INTERRUPT_LINE, INTERRUPT_PIN, PAGE, TIMER
+from ..machine.state.layout import (
+    CR0,
+    CR4,
+    CR4_TSD,
+    CYCLES,
+    GENERATION,
+    HALTED,
+    INTERRUPT_LINE,
+    INTERRUPT_PIN,
+    PAGE,
+    TIMER,
+)
 from .address_space import AddressSpace
 from .direct_execution import BURST, DirectExecution, Hidden
 from .domain_config import DomainConfig
@@ -34,6 +44,27 @@ from .virtual_machine import VirtualMachine, lend
 ROUNDS = 8  # bursts of interpreted instructions before others have their turn
 NOT_LOADED = Hidden(-1, 0, 0, 0)
 SILENT = ("pushfd", "popfd", "iretd", "pushfw", "popfw", "iretw")  # in ring 1 they treat IF wrongly
+
+
+class Host(Protocol):
+    """The hypervisor, as its guests know it."""
+
+    def pause(self, guest: Domain) -> None: ...
+    def resume(self, guest: Domain) -> None: ...
+    def save(self, guest: Domain) -> dict[str, Any]: ...
+    def load(self, guest: Domain, data: dict[str, Any]) -> None: ...
+    def begin_history(self) -> None: ...
+
+
+class DomainMachine(VirtualMachine):
+    """What comes in from outside, keys for example, is no part of the host's history: it begins anew."""
+
+    hypervisor: Host | None = None
+
+    def _tell_devices(self, operation: int, a: int = 0, b: int = 0) -> None:
+        super()._tell_devices(operation, a, b)
+        if self.hypervisor is not None:
+            self.hypervisor.begin_history()
 
 
 class DomainSpace(AddressSpace):
@@ -66,11 +97,9 @@ class Domain(DirectExecution):
 
     space: DomainSpace
 
-    def __init__(
-        self, gates: TrapGates, frames: Frames, config: DomainConfig, changed: Callable[[], None]
-    ) -> None:
-        self.config, self.name, self._changed = config, config.name, changed
-        vm = lend(gates.machine, frames, config.name, config.memory)
+    def __init__(self, gates: TrapGates, frames: Frames, config: DomainConfig, hypervisor: Host) -> None:
+        self.config, self.name, self._hypervisor = config, config.name, hypervisor
+        vm = lend(gates.machine, frames, config.name, config.memory, DomainMachine)
         self.space = None  # type: ignore[assignment]
         try:
             super().__init__(gates, vm, frames)
@@ -80,6 +109,7 @@ class Domain(DirectExecution):
         except BaseException:
             self.give_back()
             raise
+        vm.hypervisor = hypervisor
         self.on_record = True
         self.paused = False
         self.end: str = ""  # why it runs no more: "halt", "exit", "reset", "crash"
@@ -103,6 +133,21 @@ class Domain(DirectExecution):
 
     def __repr__(self) -> str:
         return f"<guest {self.name}: {self.end or ('paused' if self.paused else 'running')}>"
+
+    def pause(self) -> None:
+        """It gets the processor no more, until `resume`."""
+        self._hypervisor.pause(self)
+
+    def resume(self) -> None:
+        self._hypervisor.resume(self)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Memory, processor and devices as plain data; a guest with as much memory can be like that."""
+        return self._hypervisor.save(self)
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Be as a snapshot says."""
+        self._hypervisor.load(self, data)
 
     # --- for its hypervisor --------------------------------------------------------------------
 
@@ -157,6 +202,8 @@ class Domain(DirectExecution):
     def catch_up(self) -> None:
         """Let its clock go on to the host's, and its devices do what is due."""
         v, vm = self.vm._c, self.vm
+        if v[HALTED] and not self.interrupts:
+            self.end = self.end or "halt"  # nothing wakes it
         now = self.gates.machine.cycles - self.born
         while v[TIMER] <= now and not self._request_waits():
             v[CYCLES] = max(v[CYCLES], v[TIMER])
@@ -186,8 +233,6 @@ class Domain(DirectExecution):
             if self.end or (not takes and (v[HALTED] or self.is_direct())):
                 break
             self.interpret(1 if takes else BURST)
-        if v[HALTED] and not self.interrupts and not self._takes():
-            self.end = self.end or "halt"
 
     def give_back(self) -> None:
         """Give every frame back."""
@@ -198,8 +243,8 @@ class Domain(DirectExecution):
 
     # --- as data -------------------------------------------------------------------------------
 
-    def snapshot(self) -> dict[str, Any]:
-        """Memory and processor and devices: plain data, good for any guest with as much memory."""
+    def data(self) -> dict[str, Any]:
+        """What `snapshot` returns; the guest is not on the processor."""
         state = self.vm.state()
         state.pop("map")
         return {
@@ -215,7 +260,9 @@ class Domain(DirectExecution):
         """Be as it was; the guest is not on the processor."""
         vm = self.vm
         if not isinstance(data, dict) or "memory" not in data:
-            raise MachineError(f"{type(data).__name__} is no snapshot of a guest; take one with vm.snapshot()")
+            raise MachineError(
+                f"{type(data).__name__} is no snapshot of a guest; take one with vm.snapshot()"
+            )
         if len(data["memory"]) != vm.ram_size:
             raise MachineError(
                 f"the snapshot has {len(data['memory']):,} bytes of memory, {self.name} {vm.ram_size:,}"
@@ -226,6 +273,7 @@ class Domain(DirectExecution):
         memory: MemoryMap = vm.map
         for word, value in memory.root.items():
             vm._c[word] = value
+        vm.flush_tlb()  # it leads to the frames of whoever was saved
         vm._a.forget_addresses()
         self.patches.restore(data["patches"])
         self.end, self.value, self.on_record = data["end"], data["value"], True
@@ -234,9 +282,23 @@ class Domain(DirectExecution):
         self.space.flush()
 
     def state(self) -> Any:
+        """The count of translations forgotten (GENERATION) only grows: it is no state, but whether the real
+        processor has followed it is."""
+        found = super().state()
+        row = bytearray(found["vm"]["row"])
+        row[8 * GENERATION : 8 * GENERATION + 8] = bytes(8)
+        words = list(self._words)
+        words[3] -= self.vm._c[GENERATION]
         more = (self.paused, self.end, self.value, self.born, self.used)
-        return {**super().state(), "domain": more}
+        return {**found, "vm": {**found["vm"], "row": bytes(row)}, "words": tuple(words), "domain": more}
 
-    def restore(self, state: Any) -> None:
-        super().restore(state)
+    def restore_state(self, state: Any) -> None:
+        """Go back with the host."""
+        v = self.vm._c
+        generation = v[GENERATION] + 1
+        DirectExecution.restore(self, state)
+        v[GENERATION] = generation
+        words = list(state["words"])
+        words[3] += generation
+        self._words = tuple(words)
         self.paused, self.end, self.value, self.born, self.used = state["domain"]

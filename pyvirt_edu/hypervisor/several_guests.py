@@ -100,10 +100,15 @@ class SeveralGuests:
         """A new guest, ready to begin."""
         if config.name in self.guests:
             raise ConfigurationError(f"there is a guest {config.name!r} already; give another name")
-        guest = Domain(self.gates, self.frames, config, self._begin_history)
+        before = self.frames.state()
+        try:
+            guest = Domain(self.gates, self.frames, config, self)
+        except BaseException:
+            self.frames.restore(before)
+            raise
         self.guests[config.name] = guest
         self.gates.stopped = False
-        self._begin_history()
+        self.begin_history()
         return guest
 
     def destroy(self, guest: Domain) -> None:
@@ -112,7 +117,7 @@ class SeveralGuests:
         self._park()
         guest.give_back()
         del self.guests[guest.name]
-        self._begin_history()
+        self.begin_history()
 
     def run(self, until: Callable[[], bool] | None = None, max_instructions: int | None = None) -> Exit:
         """Run until a condition holds (asked every few milliseconds), or all guests have ended."""
@@ -128,32 +133,32 @@ class SeveralGuests:
         self._own(guest)
         self._park()
         guest.paused = True
-        self._begin_history()
+        self.begin_history()
 
     def resume(self, guest: Domain) -> None:
         self._own(guest)
         guest.paused = False
         self.gates.stopped = False
-        self._begin_history()
+        self.begin_history()
 
-    def snapshot(self, guest: Domain) -> dict[str, Any]:
+    def save(self, guest: Domain) -> dict[str, Any]:
         """One guest, as plain data; the whole host is ``machine.snapshot()``."""
         self._own(guest)
         self._park()
-        return guest.snapshot()
+        return guest.data()
 
-    def restore(self, guest: Domain, data: dict[str, Any]) -> None:
+    def load(self, guest: Domain, data: dict[str, Any]) -> None:
         self._own(guest)
         self._park()
         guest.load(data)
         self.gates.stopped = False
-        self._begin_history()
+        self.begin_history()
 
     def _own(self, guest: Domain) -> None:
         if self.guests.get(guest.name) is not guest:
             raise ConfigurationError(f"{guest.name} is no guest of this hypervisor any more")
 
-    def _begin_history(self) -> None:
+    def begin_history(self) -> None:
         """What came from outside cannot be repeated: `back` goes as far as here."""
         if not self.machine._in_host_call:
             self.machine._due = self.machine._history.start(None)
@@ -162,7 +167,7 @@ class SeveralGuests:
         """Go on until no guest is on the processor."""
         if self.current is not None:
             self.parking = True
-            self._begin_history()
+            self.begin_history()
             self.machine.run(until=lambda _: self.current is None)
             self.parking = False
 
@@ -238,6 +243,7 @@ class SeveralGuests:
                     return
         if not self.parking and self.guests and all(guest.end for guest in self.guests.values()):
             self.gates.stop()
+        self.machine.cpu.esp = frame.at  # where an idle monitor returns to
         self.gates.halt()
 
     def _pay(self, guest: Domain) -> None:
@@ -283,7 +289,7 @@ class SeveralGuests:
                 f"the snapshot has the guests {sorted(state['guests'])}, and here are {sorted(self.guests)}"
             )
         for name, guest in state["guests"].items():
-            self.guests[name].restore(guest)
+            self.guests[name].restore_state(guest)
         self.current = self.guests.get(state["current"])
         self.parking, self._since = state["numbers"]
         self.schedule.restore(state["schedule"])

@@ -12,7 +12,7 @@ the rest.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -50,7 +50,10 @@ PF = 14
 LOOKED_AT = 0xFF - PAGE_DIRTY - PAGE_CODE  # flags of a page whose accesses matter to somebody
 
 
-def lend(host: BareMachine, frames: Frames, name: str, ram: str | int) -> VirtualMachine:
+M = TypeVar("M", bound="VirtualMachine")
+
+
+def lend(host: BareMachine, frames: Frames, name: str, ram: str | int, kind: type[M]) -> M:
     """A virtual PC with memory of its own: frames that are taken from `frames`, zeroed."""
     pages = parse_size(ram) // PAGE
     held = frames.allocate(name, pages)
@@ -58,7 +61,7 @@ def lend(host: BareMachine, frames: Frames, name: str, ram: str | int) -> Virtua
     memory.put(0, held)
     for frame in held:
         host.write(frame * PAGE, bytes(PAGE))
-    return VirtualMachine(memory)
+    return kind(memory)
 
 
 class VirtualMachine(Machine):
