@@ -14,12 +14,12 @@ from ..devices.pit import PIT_HZ
 from ..machine.bare_machine import BareMachine
 from ..machine.errors import ConfigurationError
 from ..machine.exits import Exit
-from ..machine.state.layout import IF, PAGE, RF
+from ..machine.state.layout import IF, PAGE
 from .domain import Domain
 from .domain_config import DomainConfig
 from .frames import Frames
-from .instructions import FaultingInstruction, fetch
 from .meter import Meter
+from .parts import Host, chosen
 from .silent_instructions import BREAKPOINT
 from .trap_frame import Frame
 from .trap_gates import IDLE, MONITOR_AT, STUBS, TrapGates
@@ -60,11 +60,15 @@ class RoundRobin:
 class SeveralGuests:
     """The hypervisor: `create` guests, `run` them.
 
-    ``schedule`` decides who has the processor (RoundRobin).
+    ``schedule`` decides who has the processor (RoundRobin); ``parts`` replaces parts by others (parts.py).
     """
 
-    def __init__(self, machine: BareMachine, schedule: Any = None) -> None:
+    def __init__(
+        self, machine: BareMachine, schedule: Any = None, parts: dict[str, Any] | None = None
+    ) -> None:
         self.machine = machine
+        self.parts = chosen(parts)
+        self.host: Callable[[Domain], Host] = Host  # what parts act through
         self.gates = TrapGates(machine, self._exit)
         self.ledger: Meter = self.gates.meter
         self.frames = Frames(BELOW_1_MIB, self.gates.physical // PAGE)
@@ -197,29 +201,15 @@ class SeveralGuests:
 
     def respond(self, guest: Domain, frame: Frame) -> str:
         self.ledger.decide(4)
-        found = guest.fill(frame)
+        parts, host = self.parts, self.host(guest)
+        found: str = parts["walk"](host, frame)
         if found == "hidden":
             return "#PF hidden"
         with guest.patches.lifted(guest.vm, guest.vm.cpu.eip) as patched:
             if frame.vector == GP or patched:
-                return self.emulate(guest, fetch(frame, guest.vm))
-        guest.interpret()  # it faults there, too: the kernel's own handler is entered
-        return found or f"exception {frame.vector}"
-
-    def emulate(self, guest: Domain, i: FaultingInstruction) -> str:
-        """Do to the virtual processor what the instruction wanted done to the real one."""
-        match [i.name, *i.operands]:
-            case ["cli"] if guest.vm.cpu.cpl == 0:
-                self.ledger.decide(8)
-                guest.vm.cpu.eflags &= ~(IF | RF)
-                guest.vm.cpu.eip += i.length
-            case ["invlpg", _]:
-                guest.interpret()
-                guest.flush_page(i.linear(0))
-            case _:
-                guest.hide_ring(i)
-                guest.interpret_load()
-        return i.name
+                return parts["emulate"](host, parts["decode"](host, frame))  # type: ignore[no-any-return]
+        name: str = parts["reflect"](host, frame)
+        return found or name
 
     def _go_on(self, frame: Frame) -> None:
         """Choose who has the processor next, and put him there."""
