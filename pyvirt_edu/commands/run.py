@@ -12,14 +12,8 @@ from ..machine.errors import MachineError
 from ..machine.exits import Exit
 from .terminal import Keys, raw_terminal, show
 
-#: Ways to run a guest, and in which part of the book the later ones are built.
-WAYS = {
-    "bare": "",
-    "fullvirt": "part II of the book",
-    "paravirt": "part III of the book",
-    "hvm": "part IV of the book",
-    "myhv": "chapter 07 of the book",
-}
+#: Ways to run a guest that are built in later parts of the book.
+LATER = {"fullvirt": "part II", "paravirt": "part III", "hvm": "part IV"}
 STATUS = {"halt": 0, "limit": 3, "shutdown": 4}  # "exit" has its own
 SLICE = 2_000_000  # cycles between two looks at the keyboard
 IDLE_SLEEP = 0.01
@@ -27,7 +21,10 @@ IDLE_SLEEP = 0.01
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", help="a kernel (multiboot, bzImage, vmlinux), flat code, or a disk image")
-    parser.add_argument("--on", choices=list(WAYS), default="bare", help="what runs it (default: bare)")
+    parser.add_argument(
+        "--on", default="bare", metavar="WHAT", help="bare (default), trap, or a package of yours"
+    )
+    parser.add_argument("--vm", action="append", default=[], metavar="IMAGE", help="one more guest")
     parser.add_argument("--append", default="", metavar="S", help="the kernel's command line")
     parser.add_argument("--initrd", metavar="F", help="an initial RAM disk, or a multiboot module")
     parser.add_argument("--disk", metavar="F", help="image of the first IDE disk; it is not changed")
@@ -83,8 +80,19 @@ def status_of(out: Exit) -> int:
 
 def run(given: argparse.Namespace) -> int:
     """Run an image; returns the command's exit status."""
-    if WAYS[given.on]:
-        print(f"pyvirt: --on {given.on} is built in {WAYS[given.on]}; here is --on bare", file=sys.stderr)
+    if given.on in LATER:
+        where = LATER[given.on]
+        print(
+            f"pyvirt: --on {given.on} is built in {where} of the book; here are bare and trap",
+            file=sys.stderr,
+        )
+        return 2
+    if given.on != "bare":
+        from .run_on import run_on
+
+        return run_on(given)
+    if given.vm:
+        print("pyvirt: several guests need a hypervisor: --on trap", file=sys.stderr)
         return 2
     from ..computer import Machine
 

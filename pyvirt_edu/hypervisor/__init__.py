@@ -20,6 +20,12 @@ stand on each other in this order:
 
     trap_and_emulate     chapter 00: an unmodified kernel
     hypercalls           chapter 00: a kernel that was changed to ask
+    parts                what a hypervisor is made of, and the interface through which parts act
+    loader               parts by others: a package in which ours are replaced
+    domain_config        what a guest is to be
+    domain               one of several guests on a processor, and guest time
+    several_guests       create, run, pause, save and destroy them: trap and emulate
+
     own_work             what a guest does by itself of the things that have a price
     three_ways           the same kernel on bare metal and under both
 """

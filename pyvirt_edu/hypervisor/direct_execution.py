@@ -61,6 +61,7 @@ from ..machine.state.layout import (
     ID,
     IF,
     INTERRUPT_LINE,
+    INTERRUPT_PIN,
     IOPL_MASK,
     LDTR,
     LIMIT,
@@ -230,14 +231,19 @@ class DirectExecution:
         before, accesses, walks = vm.instructions, v[DATA_ACCESSES], v[WALK_REFERENCES]
         for _ in range(most):
             out = self._step(vm, v[BASE + CS] + v[RIP])
-            if v[HALTED] or out.reason == "shutdown" or (most > 1 and self.is_direct()):
+            if v[HALTED] or out.reason != "limit" or (most > 1 and self.is_direct()):
                 break
         done = vm.instructions - before
         self.interpreted += done
         self.meter.decide(8 * max(done, 1))
         self.meter.spend("memory read", v[DATA_ACCESSES] - accesses)
         self.meter.spend("page-table read", v[WALK_REFERENCES] - walks)
-        if out.reason == "shutdown":
+        if out.reason not in ("limit", "halt"):
+            self.ended(out.reason, out.value)
+
+    def ended(self, reason: str, value: int | None = None) -> None:
+        """The guest has ended itself: a triple fault ("shutdown"), or what its devices made of a store."""
+        if reason == "shutdown":
             self.gates.stop(NO_HANDLER)
 
     def _step(self, vm: VirtualMachine, linear: int) -> Exit:
@@ -297,7 +303,7 @@ class DirectExecution:
         try:
             self.vm.inject(fault.vector, fault.error)
         except MachineError:
-            self.gates.stop(NO_HANDLER)
+            self.ended("shutdown")
 
     def fill(self, frame: Frame) -> str:
         """Whether an exit is a page fault that is none of the guest's: "hidden" if its entry was not there
@@ -337,7 +343,8 @@ class DirectExecution:
         while self.interpreted < end and not self.gates.stopped:
             if waiting and not v[INTERRUPT_LINE] and self.interrupts:
                 v[INTERRUPT_LINE], v[ATTENTION] = 0x100 | waiting.pop(0), 1
-            takes = v[INTERRUPT_LINE] and self.interrupts or v[TRAP_AFTER] | v[DEBUG_PENDING] | v[NMI_PENDING]
+            asked = v[INTERRUPT_LINE] | v[INTERRUPT_PIN]
+            takes = asked and self.interrupts or v[TRAP_AFTER] | v[DEBUG_PENDING] | v[NMI_PENDING]
             if not takes:
                 if v[HALTED]:
                     return "asleep"

@@ -245,6 +245,10 @@ class Meter:
         items = sorted(self.accounts.items(), key=lambda item: (-item[1].cycles, item[0]))
         return [(reason, a.exits, a.cycles, round(a.cycles / a.exits)) for reason, a in items]
 
+    def table(self) -> str:
+        """The ledger as text."""
+        return repr(self)
+
     # --- a part of the machine's state (its hypervisor's) ----------------------------------------
 
     def state(self) -> Any:

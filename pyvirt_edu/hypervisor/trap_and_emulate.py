@@ -4,6 +4,7 @@ What the kernel may not do there raises #GP; the monitor does it to a virtual pr
 
 from ..machine.bare_machine import BareMachine
 from .direct_execution import DirectExecution
+from .guest_fault import GuestFault
 from .instructions import FaultingInstruction, fetch
 from .pass_through import FIRST_VECTOR, PassThrough
 from .takeover import take_over
@@ -17,6 +18,7 @@ SILENT = ("pushfd", "popfd", "iretd", "pushfw", "popfw", "iretw")  # in ring 1 t
 class TrapAndEmulate:
     def __init__(self, machine: BareMachine, patch: tuple[int, int] = (0, 0)) -> None:
         self.gates = TrapGates(machine, self.handle)
+        self.gates.faulted = self.go_on
         self.guest: DirectExecution = take_over(self.gates)
         self.vcpu, self.meter = self.guest.vm.cpu, self.gates.meter  # the processor that the kernel sees
         self.pending = list[int]()  # interrupts that wait
@@ -36,13 +38,19 @@ class TrapAndEmulate:
         if frame.ring == PROGRAMS and not self.guest.patches.places:
             self.guest.interrupts = True  # the IRET to there went unseen
         name = self.respond(frame)
+        self.go_on(frame)
+        return name
+
+    def go_on(self, frame: Frame, fault: GuestFault | None = None) -> None:
+        """Put the real processor where the virtual one is; or first, where its handler for a fault is."""
+        if fault:
+            self.guest.deliver(fault)
         match self.guest.settle(self.pending):
             case "asleep":
                 self.gates.halt() if self.virtual_if else self.gates.stop()
             case "busy":
                 self.gates.pause()
         self.guest.give(frame)
-        return name
 
     def respond(self, frame: Frame) -> str:
         self.meter.decide(4)

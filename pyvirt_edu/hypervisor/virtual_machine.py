@@ -59,10 +59,15 @@ LOOKED_AT = 0xFF - PAGE_DIRTY - PAGE_CODE  # flags of a page whose accesses matt
 
 
 def lend(
-    host: BareMachine, frames: Frames, name: str, ram: str | int, devices: tuple[Any, ...] | None = None
+    host: BareMachine,
+    frames: Frames,
+    name: str,
+    ram: str | int,
+    devices: tuple[Any, ...] | None = None,
+    kind: type[VirtualMachine] | None = None,
 ) -> VirtualMachine:
     """A virtual machine with memory of its own: frames that are taken from `frames`, zeroed. It has a PC's
-    devices, or with ``devices=()`` none."""
+    devices, or with ``devices=()`` none. ``kind``: a class made of `VirtualMachine`."""
     if frames.held(name):
         raise ConfigurationError(f"{name} has frames already: take another name, or destroy that machine")
     size = parse_size(ram)
@@ -72,7 +77,7 @@ def lend(
         for frame in held:
             host.write(frame * PAGE, bytes(PAGE))
         memory.put(0, held)
-        return VirtualMachine(memory, size, devices)
+        return (kind or VirtualMachine)(memory, size, devices)
     except Exception:
         memory.free()
         raise
