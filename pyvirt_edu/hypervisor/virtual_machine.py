@@ -25,7 +25,6 @@ from ..machine.memory.hostaccess_ops import HOST_NOTIFY_WRITE, HOST_WALK
 from ..machine.memory.physical import NOBODY
 from ..machine.state.arrays import Arrays, parse_size
 from ..machine.state.layout import (
-    ATTENTION,
     BASE,
     CPL,
     CR2,
@@ -48,7 +47,7 @@ from ..machine.state.layout import (
     WRITE,
 )
 from ..machine.time_travel.snapshots import Snapshot
-from ..machine.time_travel.state_digest import SCRATCH_WORDS
+from ..machine.time_travel.state_digest import without_scratch
 from .frames import Frames
 from .guest_fault import GuestFault
 from .memory_map import MemoryMap
@@ -220,15 +219,12 @@ class VirtualMachine(Machine):
 
     def state(self) -> dict[str, Any]:
         a = self._a
-        words = a.words.copy()
-        words[:, ATTENTION] = 1  # which a restore sets; it may be set at any boundary
-        words[:, SCRATCH_WORDS] = 0
         extra: dict[str, Any] = {"exits": list(self._exits), "queue": list(self._queue)}
         extra["asking"] = self._pending is not None and not self._c[REPLAY_COUNT]
         if self._platform is not None:
             extra["platform"] = self._platform.state()
         return {
-            "row": words.tobytes(),
+            "row": without_scratch(a.words).tobytes(),
             "tlb": a.tlb.tobytes(),
             "devices": a.devices.tobytes(),
             "device_bytes": a.device_bytes.tobytes(),

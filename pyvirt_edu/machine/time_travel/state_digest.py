@@ -100,7 +100,6 @@ def _words(names: Iterable[str]) -> np.ndarray:
 
 
 LEFT_OUT = _words([*DERIVED, *OF_THE_RUN, *SCRATCH])
-SCRATCH_WORDS = _words(SCRATCH)
 _REPLAY_END = REPLAY + REPLAY_ROOM
 _POSTED_END = POSTED + 2 * POSTED_ROOM
 
@@ -116,6 +115,14 @@ def canonical_row(row: np.ndarray) -> np.ndarray:
     same[POSTED + 2 * int(row[POSTED_COUNT]) : _POSTED_END] = 0
     same[LEFT_OUT] = 0
     return same
+
+
+def without_scratch(words: np.ndarray) -> np.ndarray:
+    """Rows for a state that is kept: scratch is cleared, as a restore clears it."""
+    kept = words.copy()
+    kept[:, _words(SCRATCH)] = 0
+    kept[:, ATTENTION] = 1
+    return kept
 
 
 def canonical_tlb(tlb: np.ndarray) -> np.ndarray:
@@ -146,7 +153,7 @@ def recompute(arrays: Arrays, host: Callable[[int, int, int, int], int]) -> None
     `host` is the unit host_access: it computes the words of segments as a load of one does.
     """
     row = arrays.words[0]
-    row[SCRATCH_WORDS] = 0
+    row[_words(SCRATCH)] = 0
     row[ATTENTION], row[SINGLE] = 1, 0
     row[PLACE_MASK] = A20_OPEN if row[NESTED_ROOT] else row[A20_MASK]
     row[DEADLINE] = min(row[RUN_DEADLINE], row[TIMER])
