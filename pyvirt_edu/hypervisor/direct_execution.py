@@ -89,7 +89,7 @@ from .descriptors import base_in, descriptor, is_closed, limit_in
 from .frames import Frames
 from .guest_fault import GuestFault
 from .instructions import FaultingInstruction
-from .silent_instructions import Patches
+from .silent_instructions import INT3, Patches
 from .trap_frame import Frame
 from .trap_gates import (
     CR0_RUNNING,
@@ -290,6 +290,13 @@ class DirectExecution:
                 self.deliver(GuestFault(GP, hidden.selector & 0xFFFC))
                 return
 
+    def before_breakpoint(self) -> None:
+        """#BP comes behind INT3, of one byte, or INT 3, of two. The record stands before it again."""
+        v, machine = self.vm._c, self.gates.machine
+        place = machine.translate(v[BASE + CS] + v[RIP] - 1 & 0xFFFF_FFFF)
+        one_byte = place is not None and machine._ram[place] == INT3[0]
+        v[RIP] = v[RIP] - (1 if one_byte else 2) & 0xFFFF_FFFF
+
     def deliver_debug(self, frame: Frame) -> None:
         """#DB of a single step or INT1. It is a trap: its instruction is done, and not to be interpreted."""
         if frame.eflags & TF:
@@ -352,7 +359,10 @@ class DirectExecution:
                 if self.is_direct():
                     self.on_record = False
                     return "direct"
+            before = self.interpreted
             self.interpret(1 if takes else end - self.interpreted)
+            if self.interpreted == before:
+                break
         return "busy"
 
     # --- from the record to the real processor ---------------------------------------------------

@@ -182,9 +182,9 @@ class SeveralGuests:
     def _exit(self, frame: Frame) -> str:
         guest = self.current
         if guest is not None:
-            if frame.vector == BREAKPOINT:
-                frame.eip -= 1
             guest.take(frame)
+            if frame.vector == BREAKPOINT:
+                guest.before_breakpoint()
             if frame.ring == PROGRAMS and not guest.patches.places:
                 guest.interrupts = True  # the IRET to there went unseen
         if frame.vector >= FIRST_VECTOR and frame.vector < FIRST_VECTOR + 16:

@@ -1,6 +1,7 @@
 """Breakpoints in a kernel's code, in place of what does not trap.
 
-Invariant: an INT3 of ours stands at each address in `places` and nowhere else, but while it is lifted.
+Invariant: where an INT3 of ours stands, `places` has what stood there before. A guest that writes other code
+there has overwritten it: then the place is forgotten when it is met.
 """
 
 from __future__ import annotations
@@ -44,11 +45,19 @@ class Patches:
             return
         place, _ = vm.resolve(linear & ~0xFFF, 0)
         place |= linear & 0xFFF
-        vm.host.write(place, self.places[linear])
+        stood = self.places[linear]
+        if vm.host.read(place, 1) != INT3:  # the guest has other code there now
+            del self.places[linear]
+            yield False
+            return
+        vm.host.write(place, stood)
         self._lifted = True
         yield True
         self._lifted = False
-        vm.host.write(place, INT3)
+        if vm.host.read(place, 1) == stood:
+            vm.host.write(place, INT3)
+        else:
+            del self.places[linear]
 
     def state(self) -> Any:
         return dict(self.places)

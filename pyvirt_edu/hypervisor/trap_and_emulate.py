@@ -32,9 +32,9 @@ class TrapAndEmulate:
 
     def handle(self, frame: Frame) -> str:
         """Everything that reaches ring 0. Returns the name of the exit."""
-        if frame.vector == BREAKPOINT:
-            frame.eip -= 1
         self.guest.take(frame)
+        if frame.vector == BREAKPOINT:
+            self.guest.before_breakpoint()
         if frame.ring == PROGRAMS and not self.guest.patches.places:
             self.guest.interrupts = True  # the IRET to there went unseen
         name = self.respond(frame)

@@ -349,7 +349,7 @@ def page_fault(m, linear, access, error):
     fault(m, PF_FAULT, error)
 
 
-@core
+@core_hot
 def walk_for(m, linear, access, how):
     """`walk` through what the processor has: its own tables, nested ones, or both."""
     c = cpu(m)
