@@ -110,7 +110,7 @@ def trapped_cli(pairs: int) -> Result:
 
 
 def trapped_in(pairs: int) -> Result:
-    limit = "the interpreter's step leaves the core for the port, whose device is a third crossing"
+    limit = "as CLI, and the device is a third crossing"
     return _multiples("a trapped IN", pairs, 10, limit, lambda: _trapped(IN * PLACES, 40_000))
 
 
