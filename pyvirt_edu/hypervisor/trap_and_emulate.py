@@ -11,7 +11,7 @@ from .takeover import take_over
 from .trap_gates import PAUSED, Frame, TrapGates
 
 DEBUG, BREAKPOINT, GP = 1, 3, 13
-KERNEL, PROGRAMS = 1, 3  # rings
+PROGRAMS = 3  # their ring
 SILENT = ("pushfd", "popfd", "iretd", "pushfw", "popfw", "iretw")  # in ring 1 they treat IF wrongly
 
 
