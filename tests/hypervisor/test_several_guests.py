@@ -99,3 +99,30 @@ def test_two_sprouts() -> None:
     for guest in guests:
         assert f"I am {guest.name}" in guest.console.text
         assert "power off" in guest.console.text
+
+
+def test_a_guest_is_destroyed_while_it_has_the_processor() -> None:
+    hv = SeveralGuests(Machine(ram="32MiB"))
+    free = hv.frames.held("free")
+    guests = [hv.create(tiny2("a")), hv.create(tiny2("b"))]
+    for _ in range(50):
+        hv.run(max_instructions=997)
+        if hv.current is not None:
+            break
+    running = hv.current
+    assert running is not None
+    hv.destroy(running)
+    assert hv.current is not running
+    (other,) = (guest for guest in guests if guest is not running)
+    hv.run(until=other.halted, max_instructions=3_000_000)
+    assert other.console.text == bare()
+    hv.destroy(other)
+    assert hv.frames.held("free") == free
+
+
+def test_what_is_no_snapshot_of_a_guest() -> None:
+    guest = SeveralGuests(Machine(ram="32MiB")).create(tiny2("a"))
+    with pytest.raises(MachineError, match="is no snapshot of a guest"):
+        guest.restore({"vm": {}})
+    with pytest.raises(MachineError, match="1,024 bytes of memory"):
+        guest.restore({"memory": bytes(1024)})
